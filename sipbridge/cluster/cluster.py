@@ -189,9 +189,13 @@ class Cluster:
             await self.chat_owners.wait(self.settings.lease_seconds / RENEWALS_PER_LEASE)
 
     def may_relay(self) -> bool:
-        """True if no other node can have taken the chats of this one, so that it may send to CXone for them."""
+        """True if no other node can have taken the chats of this one, so that it may send to CXone for them.
+
+        The other nodes do not count here, as for Signals: one that this node has not seen yet may have taken them. And
+        without Redis no chat goes on for long.
+        """
         may_have_lease = self.lease.state in (LeaseState.HELD, LeaseState.AWAY)
-        return may_have_lease and self.fleet.cannot_be_rescued(time.monotonic())
+        return may_have_lease and self.fleet.renewal_age(time.monotonic()) < self.settings.lease_seconds
 
     async def turn(self, controls: NodeControls) -> None:
         """Renew the lease, do what its state asks for, and take over a dead node."""

@@ -3,8 +3,9 @@
 A node that Redis has cut off learns from them that no other node can take it for dead (fleet.py). So what a probe says
 is signed with a key that is made from `http.pop_link_secret`, which all nodes share: no other program can say it.
 
-Invariant: a response counts only if it names the epoch that was asked, and a node counts as having heard us only from
-the time at which it says that it had our response, never from the arrival of its request.
+Invariant: a response counts only if it names the epoch that was asked. A node counts as having heard us only from the
+time of our response, by our own clock: a response has it, and the next probe repeats it. So a probe that was read late,
+since this process stood still, says nothing that was true before only.
 """
 
 from __future__ import annotations
@@ -35,42 +36,49 @@ class Probes:
         self._secret = secret
         self._clock = clock
         self._seconds = min(PROBE_SECONDS, lease.seconds / 2)
-        self._reached_at: dict[str, float] = {}
+        self._responded_at: dict[str, str] = {}  # by epoch: the time of its last response, by its clock
 
     async def send(self) -> None:
         """Ask all other nodes once, at the same time."""
         peers = [peer.listed for peer in self._fleet.peers if peer.listed.url]
-        self._reached_at = {peer.epoch: at for peer in peers if (at := self._reached_at.get(peer.epoch)) is not None}
+        known = self._responded_at
+        self._responded_at = {peer.epoch: known[peer.epoch] for peer in peers if peer.epoch in known}
         await asyncio.gather(*map(self._ask, peers))
 
     async def reach(self, url: str, epoch: str) -> bool:
         """Ask one node; return True if it responds and is that epoch."""
+        return await self._reach(url, epoch) is not None
+
+    async def _reach(self, url: str, epoch: str) -> str | None:
+        """Ask one node; return the time of its response, by its clock, or None if it is not that epoch."""
         headers = {PROBE: self._sign(epoch)}
         try:
             response = await self._http.request("GET", f"{url}/healthz", headers=headers, seconds=self._seconds)
         except HttpError:
-            return False
-        return response.status == 200 and response.headers.get(NODE.lower().encode()) == epoch  # noqa: PLR2004 (OK)
+            return None
+        responding, _, at = response.headers.get(NODE.lower().encode(), "").partition(" ")
+        return at if response.status == 200 and responding == epoch else None  # noqa: PLR2004 (OK)
 
     def respond(self, probe: str) -> str | None:
         """Take note of a probe that has come; return what the response says, or None if it is not one for us."""
         parts = probe.split(" ")
         if len(parts) != _PARTS or not self._secret.verifies(parts[3], "probe", *parts[:3]):
             return None
-        asking, asked, age = parts[:3]
+        asking, asked, heard_at = parts[:3]
         if asked != self._lease.epoch:
             return None
-        if age != "-":
-            self._fleet.heard(asking, self._clock() - float(age))
-        return self._lease.epoch
+        if heard_at != "-":
+            self._fleet.heard(asking, float(heard_at))
+        return f"{self._lease.epoch} {self._clock():.3f}"
 
     async def _ask(self, peer: Listed) -> None:
-        sent_at = self._clock()
-        if await self.reach(peer.url, peer.epoch):
-            self._reached_at[peer.epoch] = sent_at
+        responded_at = await self._reach(peer.url, peer.epoch)
+        if responded_at is not None:
+            self._responded_at[peer.epoch] = responded_at
             self._fleet.reached(peer.epoch, self._clock())
 
     def _sign(self, asked: str) -> str:
-        reached_at = self._reached_at.get(asked)
-        age = "-" if reached_at is None else f"{max(0.0, self._clock() - reached_at):.3f}"
-        return f"{self._lease.epoch} {asked} {age} {self._secret.sign('probe', self._lease.epoch, asked, age)}"
+        heard_at = self._responded_at.get(asked, "-")
+        return (
+            f"{self._lease.epoch} {asked} {heard_at} {self._secret.sign('probe', self._lease.epoch, asked, heard_at)}"
+        )

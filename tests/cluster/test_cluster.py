@@ -130,6 +130,7 @@ async def test_a_node_alone_takes_calls_and_signals_while_redis_is_away(
     assert (node.lease.state, controls.obstacle()) == (LeaseState.AWAY, None)
     assert await node.claims.claim(make_record("call-1")) is None
     assert await node.claims.claim(make_record("another")) is SignalResult.UNDELIVERED, "not a call of this node"
+    assert not node.may_relay(), "a node that has just come may have its chats"
 
 
 @pytest.mark.parametrize(
@@ -160,7 +161,9 @@ async def test_a_node_that_nothing_sees_takes_no_calls_and_signals_no_contact(
     await node.turn(controls)
     assert controls.obstacle() is None
     assert await node.claims.claim(make_record("call-1")) is None
+    assert node.may_relay()
     clock.now += 1
+    assert not node.may_relay(), "at once, as after a stop of the process"
     await node.turn(controls)
     assert controls.obstacle() == "neither Redis nor all other nodes see this one"
     assert await node.claims.claim(make_record("call-1")) is SignalResult.UNDELIVERED

@@ -82,6 +82,16 @@ async def test_a_node_is_vouched_for_once_the_other_says_that_it_had_a_response(
     assert not second.fleet.cannot_be_rescued(clock() + LEASE - 3)
 
 
+async def test_a_probe_that_is_read_late_vouches_for_nothing(clock: Clock) -> None:
+    """The process stood still, and finds the probe in the socket when it wakes up."""
+    first, second = pair(clock)
+    await first.probes.send()
+    probe = first.probes._sign(second.lease.epoch)  # noqa: SLF001 (what it would send)
+    clock.now += LEASE
+    assert second.probes.respond(probe) is not None
+    assert not second.fleet.cannot_be_rescued(clock())
+
+
 async def test_a_node_whose_responses_are_lost_is_not_vouched_for(clock: Clock) -> None:
     first, second = pair(clock)
     first.network.responds = False

@@ -16,17 +16,19 @@ from tests.harness.programs.bridge import bridge
 from tests.harness.programs.redis import RedisServer, redis_server
 from tests.harness.programs.simulator import Simulator, simulator
 from tests.harness.programs.sipp import Sipp, call_options
-from tests.harness.settings import Settings, on_redis, project_settings, token
+from tests.harness.settings import Settings, byoc_channel_settings, on_redis, project_settings, token
 from tests.harness.waiting import wait_for
 from tests.soak.moves_chat import run_moves
 
-from .chat_site import CLIENT, ChatSite, PlacedChat, chat_settings, prepare_channels
+from .chat_site import CLIENT, PROJECT, ChatSite, PlacedChat, chat_settings, prepare_channels
 
 LEASE_SECONDS = 2
 # A dead node was silent for two lease times; then there is the turn that finds out, and a machine that may be busy.
 TAKEOVER_SECONDS = 2 * LEASE_SECONDS + 30
 CALL_SECONDS = 15  # of a call that keeps a drain going
 NUMBER = "+19995550001"
+BYOC = "sms"
+RETRY_SECONDS = 3  # until a refused message is posted again: time to stop the node
 
 
 @dataclass
@@ -64,7 +66,9 @@ def node_settings(folder: Path, cxone: Simulator, redis: RedisServer, name: str)
     silence = folder / "silence.wav"
     write_silence(silence, 2 * CALL_SECONDS)
     voice = project_settings("voice", agent={"type": "prompt", "audio": str(silence)})
-    settings["clients"][CLIENT]["projects"]["voice"] = voice
+    projects = settings["clients"][CLIENT]["projects"]
+    projects["voice"] = voice
+    projects[PROJECT]["chat"]["channels"][BYOC] = byoc_channel_settings(cxone.url)
     return settings
 
 
@@ -132,6 +136,27 @@ def test_a_node_that_stood_still_sends_nothing_that_another_one_has_sent(nodes: 
     again = nodes.first.active()  # in another epoch
     again.reported("Hello")
     nodes.end(chat, again)
+
+
+def test_a_node_that_wakes_up_does_not_repeat_what_cxone_has_refused_before(nodes: Nodes) -> None:
+    first, cxone = nodes.first.bridge, nodes.first.cxone
+    chat = nodes.first.start(BYOC)
+    chat.event("handoff_accepted")
+    chat.say("heard", id="m1")
+    chat.event("message_delivered")
+    before = nodes.first.count()
+    cxone.fail("byoc_message", status=429, retry_after=RETRY_SECONDS)
+    chat.say("waits", id="m2")
+    nodes.first.faults(before, "not_posted")
+    os.kill(first.program.pid, signal.SIGSTOP)  # it would post the message again, without a question
+    nodes.moved(chat)
+    assert chat.at_desk(2) == ["heard", "waits"]
+    os.kill(first.program.pid, signal.SIGCONT)
+    first.wait_for_metric(0, "sipbridge_chats_active")
+    nodes.both_are_there()
+    chat.say("after", id="m3")
+    assert chat.at_desk(3) == ["heard", "waits", "after"]
+    nodes.end(chat)
 
 
 def test_a_node_that_drains_hands_its_chats_over_while_its_calls_go_on(nodes: Nodes, tmp_path: Path) -> None:
