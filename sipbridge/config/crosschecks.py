@@ -193,7 +193,11 @@ def _given(settings: object, key: str) -> bool:
 
 
 def _uris_called(tree: object) -> Iterator[tuple[KeyPath, str, object]]:
-    """Find the URIs that we call, each with the transport to use if the URI names none."""
+    """Find the URIs that we send calls to, each with the transport to use if the URI names none."""
+    proxies = [(path, uri) for path, uri in select(tree, "sip", "outbound_proxy") if isinstance(uri, str)]
+    if proxies:
+        yield from ((path, uri, "udp") for path, uri in proxies)
+        return
     for project, agent in select(tree, *_PROJECT, "agent"):
         transport = next((value for _, value in select(agent, "transport") if value is not None), "udp")
         for path, uri in (*select(agent, "uri"), *select(agent, "uri", ...)):

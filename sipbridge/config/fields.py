@@ -138,6 +138,13 @@ def _sip_uri(value: str) -> str:
     return value
 
 
+def _sip_proxy(value: str) -> str:
+    uri = sip_uri.SipUri.parse(_sip_uri(value))
+    if uri.userinfo is not None or uri.split_srtp()[1] != "disabled":
+        raise ValueError("is not a valid proxy; write sip:HOST:PORT, with ;transport=tcp or tls if it is not UDP")
+    return str(uri.with_transport("tls" if uri.is_sips else "udp"))
+
+
 def _refer_uri(value: str) -> str:
     sip_uri.check_at_signs(value)
     if not sip_uri.is_configurable(value) and not sip_uri.is_configurable_tel(value):
@@ -283,6 +290,8 @@ WebsocketBaseUrl = Annotated[str, _base_url("wss", "ws")]
 WebhookUrl = Annotated[str, AfterValidator(_webhook_url)]
 HostPattern = Annotated[str, AfterValidator(_host_pattern)]
 SipUri = Annotated[str, AfterValidator(_sip_uri)]
+# It names its transport.
+SipProxy = Annotated[str, AfterValidator(_sip_proxy)]
 SipUris = Annotated[tuple[SipUri, ...], BeforeValidator(_one_or_more), Field(min_length=1)]
 ReferUri = Annotated[str, AfterValidator(_refer_uri)]
 RoutePattern = Annotated[str, AfterValidator(_route_pattern)]

@@ -25,6 +25,7 @@ from sipbridge.config.fields import (
     SecondsOrZero,
     Secret,
     Section,
+    SipProxy,
     WholeSeconds,
 )
 from sipbridge.config.pop_page import PopPageConfig
@@ -72,13 +73,14 @@ class TlsConfig(Section):
 
 
 class SipConfig(Section):
-    """`sip`: the trunk."""
+    """`sip`: the trunk. Calls of our own go through `outbound_proxy`; None sends them to the URI that is called."""
 
     listen: Annotated[tuple[ListenUrl, ...], Field(min_length=1)] = (
         ListenUrl("udp://0.0.0.0:5060"),
         ListenUrl("tcp://0.0.0.0:5060"),
     )
     public_address: Ipv4Host | None = None
+    outbound_proxy: SipProxy | None = None
     rtp_ports: tuple[Port, Port] = (20000, 29999)
     codecs: Annotated[tuple[Literal["PCMU", "PCMA", "G722"], ...], Field(min_length=1)] = ("PCMU", "PCMA")
     srtp: SrtpUse = "disabled"

@@ -11,7 +11,7 @@ from sipbridge.errors import ConfigError
 
 # Opened once: sockets, files, the size of PJSIP, the secret that links are signed with.
 _OPENED_ONCE = {
-    "sip": ("listen", "public_address", "rtp_ports", "codecs", "srtp", "max_calls"),
+    "sip": ("listen", "public_address", "outbound_proxy", "rtp_ports", "codecs", "srtp", "max_calls"),
     "http": ("listen", "public_url", "frame_ancestors", "pop_link_secret", "pop_link_seconds"),
     "store": ("url", "journal", "retention_hours"),
     "node": ("id", "internal_url", "lease_seconds"),

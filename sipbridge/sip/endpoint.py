@@ -189,6 +189,8 @@ class PjsipEndpoint:
         account = pj.AccountConfig()
         account.idUri = f"<sip:sipbridge@{self.host}>"
         account.regConfig.registerOnAdd = False
+        if self._config.outbound_proxy:
+            account.sipConfig.proxies = pj.StringVector([f"<{self._config.outbound_proxy};lr>"])
         # Reliable provisional responses and session timers for peers that ask for them (RFC 3262, RFC 4028).
         account.callConfig.prackUse = pj.PJSUA_100REL_OPTIONAL
         account.callConfig.timerUse = pj.PJSUA_SIP_TIMER_OPTIONAL

@@ -31,15 +31,18 @@ class OutgoingInvite:
 def make_invite(
     uri: str,
     target: str,
+    transport: str | None,
     local_uri: str,
     headers: Mapping[str, str],
     sources: Sequence[str],
     credentials: Credentials | None,
     accounts: Mapping[SrtpUse, int],
 ) -> OutgoingInvite:
-    """Make an INVITE. A parameter of the URI says if its audio is SRTP; `sources` may be targets, too."""
+    """Make an INVITE. A parameter of the URI says if its audio is SRTP; `sources` may be targets, too.
+
+    `transport` is that of the target, None if the target is a proxy, which chooses the next one.
+    """
     sent_uri, srtp = SipUri.parse(uri).split_srtp()
-    transport = target.partition(":")[0]
     return OutgoingInvite(
         account=accounts[srtp],
         # DNS may have chosen the transport. The URI must name it, because our Contact follows the URI.

@@ -137,8 +137,10 @@ class UserAgent:
         await self._thread.run(_do_nothing)
 
     async def locate(self, uri: str, redirected_by: str = "") -> list[str]:
-        """Return the targets of a SIP URI, best first (RFC 3263). Raises `DialFailed`."""
-        return [str(target) for target in await self._lookups.locate(uri, redirected_by)]
+        """Return the targets of a SIP URI, or of the proxy to it, best first (RFC 3263). Raises `DialFailed`."""
+        proxy = self._config.outbound_proxy
+        located = await (self._lookups.locate(proxy) if proxy else self._lookups.locate(uri, redirected_by))
+        return [str(target) for target in located]
 
     async def dial(
         self,
@@ -153,7 +155,8 @@ class UserAgent:
     ) -> SipLeg:
         """Send an INVITE, with the caller's number in From. Raises `DialFailed`; if cancelled, it leaves no leg."""
         local_uri, accounts = caller_uri(caller, self._endpoint.host), self._endpoint.account_ids
-        invite = make_invite(uri, target, local_uri, headers, sources, credentials, accounts)
+        transport = None if self._config.outbound_proxy else target.partition(":")[0]
+        invite = make_invite(uri, target, transport, local_uri, headers, sources, credentials, accounts)
         dialog = Dialog(self._context, refer_handler)
         leg = SipLeg(self._loop, self._thread, dialog, self._pump, target)
         try:

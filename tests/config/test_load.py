@@ -201,6 +201,15 @@ def test_a_uri_that_we_call_needs_a_listener_of_its_transport(
     ]
 
 
+def test_behind_an_outbound_proxy_only_its_transport_needs_a_listener(tmp_path: Path) -> None:
+    content = with_project(agent={"type": "sip", "uri": "sip:a@b;transport=tls"})
+    sip = {"listen": ["udp://127.0.0.1:5060"]}
+    assert load(tmp_path, {**content, "sip": {**sip, "outbound_proxy": "sip:192.0.2.4"}})
+    assert config_problems(tmp_path, {**content, "sip": {**sip, "outbound_proxy": "sip:192.0.2.4;transport=tcp"}}) == [
+        "sip.outbound_proxy: is called over TCP; add a tcp:// address to sip.listen"
+    ]
+
+
 def test_a_uri_that_cxone_calls_needs_no_listener(tmp_path: Path) -> None:
     sales = {"method": "refer", "uri": "sips:a@b;transport=tls"}
     content = with_handoff(default="sales", destinations={"sales": sales})

@@ -103,6 +103,22 @@ def test_our_uris_name_the_public_address_if_there_is_one(
     assert setup.endpoint.transports[0][2] == bound
 
 
+@pytest.mark.parametrize(
+    ("proxy", "route"),
+    [
+        (None, []),
+        ("sip:192.0.2.4", ["<sip:192.0.2.4;transport=udp;lr>"]),
+        ("sip:proxy.example.com:5070;transport=tcp", ["<sip:proxy.example.com:5070;transport=tcp;lr>"]),
+    ],
+)
+def test_calls_of_our_own_have_a_route_to_the_outbound_proxy(
+    setup: FakeSetup, proxy: str | None, route: list[str]
+) -> None:
+    open_endpoint(setup, outbound_proxy=proxy)
+    configs = [account.config for account in setup.accounts]
+    assert [list(config.sipConfig.proxies) for config in configs if config is not None] == [route] * 3
+
+
 def test_an_address_that_cannot_be_opened_is_named(setup: FakeSetup) -> None:
     error = pj.Error()
     error.status, error.reason = 120_000 + errno.EADDRINUSE, "Address already in use"

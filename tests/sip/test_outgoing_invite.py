@@ -10,9 +10,12 @@ UDP = "udp://192.0.2.1:5060"
 LOCAL = "<sip:caller@example.com>"
 
 
-def make(uri: str, target: str = UDP, *sources: str, credentials: Credentials | None = None) -> OutgoingInvite:
+def make(
+    uri: str, target: str = UDP, *sources: str, credentials: Credentials | None = None, proxied: bool = False
+) -> OutgoingInvite:
     accounts: dict[SrtpUse, int] = {"disabled": 0, "optional": 1, "mandatory": 2}
-    return make_invite(uri, target, LOCAL, {"X-Id": "1"}, sources, credentials, accounts)
+    transport = None if proxied else target.partition(":")[0]
+    return make_invite(uri, target, transport, LOCAL, {"X-Id": "1"}, sources, credentials, accounts)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +29,10 @@ def make(uri: str, target: str = UDP, *sources: str, credentials: Credentials | 
 def test_the_uri_names_the_transport_of_the_target(target: str, uri: str) -> None:
     invite = make("sip:agent@example.com", target)
     assert (invite.uri, invite.target) == (uri, target)
+
+
+def test_behind_a_proxy_the_uri_stays_as_it_is() -> None:
+    assert make("sip:agent@example.com", "tcp://192.0.2.1:5060", proxied=True).uri == "sip:agent@example.com"
 
 
 def test_messages_of_the_far_end_may_come_from_the_address_of_a_target() -> None:

@@ -248,6 +248,16 @@ async def test_the_targets_of_an_address_need_no_dns(world: World) -> None:
         await world.agent.locate("sip:agent@192.0.2.1;transport=tls")
 
 
+async def test_the_target_of_every_uri_is_the_outbound_proxy(pjsip: FakePjsip) -> None:
+    world = World(pjsip, SipConfig.model_validate({"outbound_proxy": "sip:192.0.2.4:5070;transport=tcp"}))
+    await world.agent.start()
+    [target] = await world.agent.locate("sip:agent@agent.example", "udp://192.0.2.1:5060")
+    await world.agent.dial("sip:agent@agent.example", target, {}, "")
+    await world.agent.stop()
+    assert target == "tcp://192.0.2.4:5070"
+    assert pjsip.sent[0][2:4] == ("sip:agent@agent.example", target)
+
+
 # -------------------------------------------------------------------- events
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.harness.certificates import Authority
-from tests.harness.programs.kamailio import NODE_ADDRESS, Kamailio, kamailio
+from tests.harness.ports import reserved_port
+from tests.harness.programs.kamailio import ADDRESS, NODE_ADDRESS, Kamailio, kamailio
 from tests.harness.programs.redis import RedisServer, redis_server
 from tests.harness.programs.simulator import Simulator
 from tests.harness.settings import Settings, on_redis
@@ -47,10 +48,10 @@ class ProxySite:
         contacts = [each.header("Contact") for each in call.sipp.received(200) if each.method == "INVITE"]
         return [next(n for n, node in enumerate(self.nodes) if node.bridge.sip in each) for each in contacts]
 
-    def wait_until_idle(self) -> None:
+    def wait_until_idle(self, seconds: float = 10) -> None:
         """Return once no node has a call in progress."""
         for node in self.nodes:
-            node.bridge.wait_until_idle()
+            node.bridge.wait_until_idle(seconds)
 
     @contextmanager
     def stopped(self, number: int) -> Iterator[None]:
@@ -92,12 +93,16 @@ def proxy_site(folder: Path, cxone: Simulator, *changes: Settings, **defines: st
     """Run everything. `changes` are sections of the nodes' configurations, in turn; `defines` those of site.cfg."""
     with ExitStack() as stack:
         redis = stack.enter_context(redis_server(folder))
+        port = reserved_port()
         nodes = []
         for name, change in zip(NAMES, (*changes, {}, {}), strict=False):
             own = folder / name
             own.mkdir()
             settings = on_redis(redis.url, name) | {
-                "sip": {"listen": [f"udp://{NODE_ADDRESS}:0", f"tcp://{NODE_ADDRESS}:0"]}
+                "sip": {
+                    "listen": [f"udp://{NODE_ADDRESS}:0", f"tcp://{NODE_ADDRESS}:0"],
+                    "outbound_proxy": f"sip:{ADDRESS}:{port}",
+                }
             }
             settings["store"]["journal"] = str(own / "journal")
             for section, values in change.items():
@@ -106,7 +111,9 @@ def proxy_site(folder: Path, cxone: Simulator, *changes: Settings, **defines: st
         authority = Authority(folder)
         uris = [uri_of(node) for node in nodes]
         proxy = stack.enter_context(
-            kamailio(folder / "kamailio", uris, tls=authority.issue("proxy"), authority=authority, defines=defines)
+            kamailio(
+                folder / "kamailio", uris, tls=authority.issue("proxy"), authority=authority, defines=defines, port=port
+            )
         )
         wait_for(lambda: redis.run("HLEN", "sipbridge:nodes") == len(uris), "both nodes in Redis")
         proxy.wait_for_nodes(*uris)

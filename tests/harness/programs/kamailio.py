@@ -38,8 +38,10 @@ class Kamailio:
         tls: Pair | None,
         authority: Authority | None,
         defines: Mapping[str, str],
+        port: int | None,
     ) -> None:
         self._folder = folder
+        self._port = port
         self._sources = sources
         self._tls = tls
         self._authority = authority
@@ -86,7 +88,7 @@ class Kamailio:
         self._run.cleanup()
 
     def _start(self) -> None:
-        port, tls_port = free_port(), free_port()
+        port, tls_port = self._port or free_port(), free_port()
         self.address, self.tls_address = f"{ADDRESS}:{port}", f"{ADDRESS}:{tls_port}"
         listen = [f"udp:{self.address}", f"tcp:{self.address}"]
         defines = {"PROBE_SECONDS": str(PROBE_SECONDS)} | dict(self._defines)
@@ -97,17 +99,9 @@ class Kamailio:
         self._write_sources()
         if self._tls and self._authority:
             self._write_tls(self._tls, self._authority)
-        command: list[str | Path] = [
-            executable("kamailio"),
-            "-f",
-            self._folder / "kamailio.cfg",
-            "-DD",
-            "-E",
-            "-n",
-            "2",
-            "-m",
-            "64",
-        ]
+        # One process for UDP (-n): several may swap messages that are sent within a millisecond, and SIPp refuses that.
+        options = ["-DD", "-E", "-n", "1", "-m", "64"]
+        command = [executable("kamailio"), "-f", str(self._folder / "kamailio.cfg"), *options]
         run = self._run.name
         self.program = Program([*command, "-Y", run, "-P", f"{run}/pid"], self._folder / "kamailio.log")
 
@@ -163,8 +157,12 @@ def kamailio(
     tls: Pair | None = None,
     authority: Authority | None = None,
     defines: Mapping[str, str] | None = None,
+    port: int | None = None,
 ) -> Iterator[Kamailio]:
-    """Run a proxy; by default 127.0.0.1 is the trunk. `defines` are those of site.cfg, like `CALLS_PER_SECOND`."""
+    """Run a proxy, on a free port if `port` gives none; by default 127.0.0.1 is the trunk.
+
+    `defines` are those of site.cfg, like `CALLS_PER_SECOND`.
+    """
     folder.mkdir(exist_ok=True)
     proxy = Kamailio(
         folder,
@@ -173,6 +171,7 @@ def kamailio(
         tls=tls,
         authority=authority,
         defines=defines or {},
+        port=port,
     )
     try:
         yield proxy

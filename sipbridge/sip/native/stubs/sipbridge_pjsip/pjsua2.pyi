@@ -3,7 +3,7 @@
 # SWIG accepts a tuple or list for a C++ vector of strings, and only a dict for headers. tests/sip/test_stub.py compares
 # the names with the module.
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 class Error(Exception):
@@ -100,6 +100,13 @@ class SrtpOpt:
 class AccountRegConfig:
     registerOnAdd: bool
 
+class StringVector:
+    def __init__(self, items: Sequence[str], /) -> None: ...
+    def __iter__(self) -> Iterator[str]: ...
+
+class AccountSipConfig:
+    proxies: StringVector
+
 class AccountCallConfig:
     prackUse: int
     timerUse: int
@@ -115,6 +122,7 @@ class AccountMediaConfig:
 class AccountConfig:
     idUri: str
     regConfig: AccountRegConfig
+    sipConfig: AccountSipConfig
     callConfig: AccountCallConfig
     mediaConfig: AccountMediaConfig
 
