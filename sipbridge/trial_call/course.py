@@ -36,11 +36,15 @@ _REJECTED = 300
 
 @dataclass(slots=True)
 class Course:
-    """The steps of a call so far. `show` gets the progress; `trouble` is empty if all went well."""
+    """The steps of a call so far. `show` gets the progress; `trouble` is empty if all went well.
+
+    `agent_spoke` is false if the audio that arrived was silent.
+    """
 
     show: Callable[[str], None]
     steps: list[Step] = field(default_factory=list)
     trouble: str = ""
+    agent_spoke: bool = False
 
     def note(self, name: str, text: str, at: datetime | None = None) -> None:
         """Add a step of the caller."""
@@ -115,7 +119,8 @@ async def _run(
     course.note("audio", f"← received {audio.packets} packets{lost}; {voiced:.1f} s of them are not silent")
     if target.key is not None:
         await events.until("call.ended", *(["handoff.finished"] if events.handoff else []))
-    course.trouble = _trouble(audio, target, events)
+    course.agent_spoke = audio.voiced_frames > 0
+    course.trouble = find_trouble(audio, target, events)
 
 
 async def _talk(call: Call, audio: Audio, target: Target, course: Course) -> None:
@@ -158,13 +163,15 @@ async def _or_end(call: Call, waiting: Coroutine[object, object, object], second
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _trouble(audio: Audio, target: Target, events: CallEvents) -> str:
-    """Return what is wrong with a call that was answered."""
+def find_trouble(audio: Audio, target: Target, events: CallEvents) -> str:
+    """Return what is wrong with a call that was answered; empty if nothing is."""
     if not audio.packets:
         return "no audio arrived; check the firewall for sip.rtp_ports, and sip.public_address"
     state = events.handoff.get("state")
     if state not in (None, "handoff_completed"):
         return f"the handoff ended as {state}; the bridge's log and docs/handoff.md say why"
+    if events.failure:
+        return f"the call ended with {events.failure}; docs/handoff.md says what that means"
     if target.digits and target.key is not None and state is None:
         return (
             f"no handoff followed the DTMF digits {target.digits}; does the agent, or handoff.dtmf_key, expect others?"

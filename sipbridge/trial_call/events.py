@@ -53,6 +53,14 @@ class CallEvents:
         """The handoff of the last event; empty if there is none."""
         return (self.events[-1].data["handoff"] or {}) if self.events else {}
 
+    @property
+    def failure(self) -> str:
+        """The result and the reason of a call that has ended without success; empty for any other."""
+        for event in self.events:
+            if event.name == "call.ended" and event.data["result"] != "success":
+                return f"{event.data['result']}, {event.data['reason']}"
+        return ""
+
 
 @asynccontextmanager
 async def subscribed(session: aiohttp.ClientSession, url: str, key: str, contact_id: str) -> AsyncIterator[CallEvents]:

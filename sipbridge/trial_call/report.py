@@ -30,7 +30,8 @@ def place_call(file: Path, given: Given) -> int:
     if course.trouble:
         click.echo(f"\n{style.red}{style.bold}Fault:{style.plain} {course.trouble}")
         return 1
-    click.echo(f"\n{style.green}{style.bold}The call works.{style.plain}")
+    verdict = "The call works." if course.agent_spoke else "The call works, but the agent said nothing."
+    click.echo(f"\n{style.green}{style.bold}{verdict}{style.plain}")
     return 0
 
 
