@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from datetime import UTC, datetime
 
 import pytest
 
 from sipbridge.chats import happenings as h
 from sipbridge.chats.model import EndRequest, HumanAgent
+from sipbridge.chats.ports import StoredChat
 from sipbridge.chats.request import ChatRequest
 from sipbridge.errors import ChatsUnavailable, StoreError
 from sipbridge.handoffs.record import HandoffState
@@ -46,17 +48,22 @@ class TestStart:
 
     async def test_chat_that_ended_during_the_recovery_does_not_run_again(self) -> None:
         async with world() as w:
-            unfinished = w.store.unfinished
+            unfinished, has_read, go_on = w.store.unfinished, asyncio.Event(), asyncio.Event()
             await queued(w)
-            stored = await unfinished()
+
+            async def read_slowly(without: Collection[str] = ()) -> list[StoredChat]:
+                found = await unfinished()
+                has_read.set()
+                await go_on.wait()
+                return [chat for chat in found if chat.record.uid not in without]
+
+            w.store.unfinished = read_slowly  # type: ignore[method-assign]
+            recovery = asyncio.create_task(w.reception.recover())
+            await has_read.wait()
             w.channel.happens(h.ContactClosed())
             await w.ended()
-
-            async def read_before() -> object:
-                return stored
-
-            w.store.unfinished = read_before  # type: ignore[method-assign, assignment]
-            await w.reception.recover()
+            go_on.set()
+            await recovery
             assert w.reception.active == 0
 
     async def test_chats_that_start_at_the_same_time_count(self) -> None:

@@ -109,10 +109,11 @@ def _call(
                 trouble = str(error)
         events = stream.until("call.ended", seconds=1 if trouble else 5)
     call_id = events[0].data["id"] if events else ""
+    log = bridge.program.log.read_text() if trouble else bridge.program.logged('"event":"call_ended"')
     steps += [
         *of_sip(sipp.messages),
         *of_events(events),
-        *timeline.of_log(bridge.program.log, call_id),
+        *timeline.of_log(log, call_id),
         *of_signals(cxone.signals(CONTACT)),
     ]
     return steps, trouble

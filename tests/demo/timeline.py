@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from sipbridge.trial_call.timeline import AGENT, BRIDGE, Event, Step, time_of
 
 
-def of_log(log: Path, call_id: str) -> Iterator[Step]:
+def of_log(log: str, call_id: str) -> Iterator[Step]:
     """Further events of the call in the bridge's log."""
-    for line in log.read_text().splitlines():
+    for line in log.splitlines():
         if not line.startswith("{"):
             continue
         entry: dict[str, Any] = json.loads(line)

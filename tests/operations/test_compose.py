@@ -13,10 +13,11 @@ import pytest
 import yaml
 
 from sipbridge.app.service import CLOSING_SECONDS, LAST_CALLS_SECONDS
-from sipbridge.cli import cli
 from sipbridge.config import Config, WebsocketAgentConfig, load_config
 from sipbridge.config.redis_url import RedisUrl
 from tests.harness.programs.kamailio import executable
+
+from .command_lines import check_command_line
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "config" / "deploy" / "compose"
@@ -37,9 +38,7 @@ def test_the_image_is_the_one_that_the_dockerfile_makes() -> None:
 
 @pytest.mark.parametrize("name", [name for name in OURS if name not in NODES])
 def test_commands_and_their_options_exist(name: str) -> None:
-    arguments: list[str] = OURS[name].get("entrypoint", [])[1:] + OURS[name]["command"]
-    command, *options = arguments
-    cli.commands[command].make_context(command, [*options])
+    check_command_line([*OURS[name].get("entrypoint", [])[1:], *OURS[name]["command"]])
 
 
 def test_redis_keeps_claims() -> None:

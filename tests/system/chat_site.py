@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,16 @@ class PlacedChat:
     def say(self, text: str, **more: object) -> None:
         """Send a message to the human agent."""
         assert self.post("messages", {"text": text, **more}) == 202
+
+    def repeat(self, text: str, id_: str) -> None:
+        """Send a message as a bot does while no node has taken its chat yet: again after each 503."""
+
+        def accepted() -> bool:
+            status = self.post("messages", {"text": text, "id": id_})
+            assert status in (HTTPStatus.ACCEPTED, HTTPStatus.SERVICE_UNAVAILABLE)
+            return status == HTTPStatus.ACCEPTED
+
+        wait_for(accepted, f"the acceptance of {id_}")
 
     def end(self, by: str = "bot") -> None:
         """End the chat."""

@@ -56,7 +56,7 @@ def test_the_bridge_has_stopped_when_the_demo_prints_it(monkeypatch: pytest.Monk
 
     for module in (demo, report):
         monkeypatch.setattr(module, "print_line", print_line)
-    assert demo.main([]) == 0
+    assert demo.main([]) == 0, "\n".join(printed)
     assert "have stopped" in printed[-1]
 
 

@@ -109,7 +109,7 @@ def test_a_chat_goes_on_after_a_restart(tmp_path: Path, server: RedisServer) -> 
         with chat_site(tmp_path, cxone, **settings) as again:
             chat.project = again.project(chat.project.url.rpartition("/")[2])
             chat.listen()
-            chat.say("again", id="m2")
+            chat.repeat("again", "m2")
             chat.event("message_delivered")
             chat.end("bot")
             chat.event("chat_ended")

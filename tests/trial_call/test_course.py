@@ -38,7 +38,7 @@ def audio(packets: int = 100) -> Audio:
     return heard
 
 
-def test_a_completed_handoff_is_no_trouble(target: Target) -> None:
+def test_a_completed_handoff_has_no_trouble(target: Target) -> None:
     assert find_trouble(audio(), target, ended("success", "confirmed", COMPLETED)) == ""
 
 

@@ -196,7 +196,8 @@ on("desk", "click", ({ target }) => {
   showTimeline();
 });
 on("close", "click", () => $("timeline").close());
-on("timeline", "close", () => { shown = ""; });
+// This event comes late.
+on("timeline", "close", () => { if (!$("timeline").open) shown = ""; });
 
 function confirm(label, question, effect, action) {
   set($("question"), question);
