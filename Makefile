@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE :=
 NATIVE := $(wildcard sipbridge/sip/native/*.[ch]pp tests/native/*.[ch]pp)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-chat demo-cluster test unit format lint bench bench-media bench-peer bench-chat bench-pages bench-fleet kills kills-chat takeovers moves-chat reloads soak overload fuzz sanitize run lock clean
+.PHONY: help setup demo demo-chat demo-cluster test unit format lint docs bench bench-media bench-peer bench-chat bench-pages bench-fleet kills kills-chat takeovers moves-chat reloads soak overload fuzz sanitize run lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
@@ -43,6 +43,13 @@ lint: setup ## Check format, style, types, imports between packages, and wording
 	@$(BIN)/python -m tests.prose
 	@$(BIN)/clang-format --dry-run --Werror $(NATIVE)
 	@$(BIN)/clang-tidy --quiet $$($(BIN)/python -m tests.native.pure) -- -std=c++17 2>/dev/null
+
+docs: setup ## Build the documentation site in build/site, and check all its links: SERVE=1 shows it on port 8000
+	@$(PYTHON) config/setup --docs
+	@$(BIN)/python -m tests.docs build/docs
+	@NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs --quiet build --strict --config-file config/mkdocs.yml
+	@$(BIN)/python -m tests.docs.site_links build/site
+	@$(if $(SERVE),$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site 8000)
 
 bench: setup ## Measure handoffs per second, processor time per call, and memory on this machine: make bench STORE=redis for Redis, too
 	@$(BIN)/python -m tests.bench.handoffs $(if $(STORE),--store $(STORE))
@@ -105,6 +112,8 @@ lock: setup ## Renew the lock files in config/locks/
 	    --no-header --no-annotate --quiet --output-file config/locks/build.lock
 	@$(BIN)/uv pip compile config/locks/peers.in --excludes config/locks/peers.without --universal --python-version 3.11 --upgrade \
 	  --generate-hashes --no-header --no-annotate --quiet --output-file config/locks/peers.lock
+	@$(BIN)/uv pip compile --group docs --excludes config/locks/docs.without --universal --python-version 3.11 --upgrade \
+	  --generate-hashes --no-header --no-annotate --quiet --output-file config/locks/docs.lock
 
 clean: ## Remove .venv and the files of tools (PJSIP stays in the cache)
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,21 @@
+"""Write the pages of the documentation site for MkDocs: `python -m tests.docs FOLDER`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from tests.docs.staging import ROOT, Staging
+
+# Mermaid's script as Mermaid publishes it, in the environment of `make docs` (config/locks/docs.lock).
+MERMAID = "lib/python*/site-packages/mermaidx/assets/mermaid.js"
+
+
+def stage(folder: Path) -> None:
+    """Write the pages into a folder, with all that they load."""
+    (mermaid,) = (ROOT / ".venv" / "docs").glob(MERMAID)
+    Staging(folder).write({}, {}, {"assets/mermaid.min.js": mermaid})
+
+
+if __name__ == "__main__":
+    stage(Path(sys.argv[1]))

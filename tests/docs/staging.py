@@ -1,0 +1,77 @@
+"""The folder that MkDocs reads: the pages, those generated from the code, and the source files that pages link to."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tests.docs.markdown import for_python_markdown, replace_links
+from tests.docs.sources import source_page
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+# Pages outside of `docs/`, by their names in the site.
+OTHERS = {"README.md": "index.md", "CHANGELOG.md": "changelog.md"}
+
+
+class Staging:
+    """The writer of the folder. A link to a page keeps its target; a link to a source file leads to a page with it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._sources: set[str] = set()
+
+    def write(
+        self, generated: Mapping[str, Callable[[], str]], see_also: Mapping[str, str], scripts: Mapping[str, Path]
+    ) -> None:
+        """Write everything.
+
+        `generated` makes pages by name, `see_also` has the lines that begin pages, and `scripts` the files of assets.
+        """
+        shutil.rmtree(self._folder, ignore_errors=True)
+        for name, script in scripts.items():
+            self._put(name, script.read_text(encoding="utf-8"))
+        for page in [*OTHERS, *(f"docs/{path.name}" for path in sorted(DOCS.glob("*.md")))]:
+            self._write_page(page, see_also)
+        for picture in DOCS.glob("*.png"):
+            shutil.copy(picture, self._folder)
+        for name, make in generated.items():
+            self._put(name, make())
+        for path in sorted(self._sources):
+            self._put(_source_name(path), source_page(ROOT, path))
+
+    def _write_page(self, path: str, see_also: Mapping[str, str]) -> None:
+        name = staged_name(path)
+        text = (ROOT / path).read_text(encoding="utf-8")
+        if name in see_also:
+            heading, _, rest = text.partition("\n")
+            text = f"{heading}\n\n{see_also[name]}\n{rest}"
+        self._put(name, for_python_markdown(replace_links(text, lambda target: self._target(path, target))))
+
+    def _target(self, page: str, target: str) -> str:
+        """Return the target of a link for the site: relative to the staged page."""
+        link, _, anchor = target.partition("#")
+        if not link or "://" in link:
+            return target
+        path = os.path.normpath(os.path.join(os.path.dirname(page), link))  # noqa: PTH118, PTH120 (of a link, not of a file)
+        name = staged_name(path)
+        if not name:
+            self._sources.add(path)
+            name = _source_name(path)
+        return f"{name}#{anchor}" if anchor else name
+
+    def _put(self, name: str, text: str) -> None:
+        file = self._folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+
+
+def _source_name(path: str) -> str:
+    return f"source/{path.removeprefix('.')}.md"  # MkDocs leaves hidden folders out
+
+
+def staged_name(path: str) -> str:
+    """Return the name that a file of the repository has in the site; empty if it is not a page or a picture of it."""
+    return OTHERS.get(path) or (path.removeprefix("docs/") if path.startswith("docs/") else "")
