@@ -78,7 +78,7 @@ def _figures(cluster: Cluster) -> NodeFigures:
     moves = cluster.chat_owners.counts
     return NodeFigures(
         lease_age_seconds=cluster.fleet.renewal_age(time.monotonic()),
-        others=len(cluster.fleet.peers),
+        others=len(cluster.fleet.others),
         claims={
             "mine": claims.mine,
             "taken": claims.taken,

@@ -73,7 +73,7 @@ class ChatOwners:
     @property
     def is_behind(self) -> bool:
         """True if a chat may be without a node just now, so that a request for it should be sent again."""
-        return self._is_behind or any(not peer.listed.renewal for peer in self._fleet.peers)
+        return self._is_behind or self._fleet.has_lost
 
     def wake(self) -> None:
         """Take the next turn now: a drain has begun."""

@@ -17,7 +17,7 @@ from sipbridge.aio import cancel_and_wait
 from sipbridge.calls.ports.store import CallJournal, Unfinished
 from sipbridge.cluster.chat_owners import CarriedChats, ChatOwners
 from sipbridge.cluster.claims import Claims
-from sipbridge.cluster.fleet import Fleet, Peer
+from sipbridge.cluster.fleet import Fleet, Ward
 from sipbridge.cluster.lease import REDIS_SECONDS, RENEWALS_PER_LEASE, Lease, LeaseState
 from sipbridge.cluster.open_calls import OpenCalls, SharedJournal
 from sipbridge.cluster.owners import Owners
@@ -158,7 +158,9 @@ class Cluster:
 
         The lease of one that has crashed is replaced.
         """
-        for node in await self.lease.nodes():
+        own = (self.settings.id, self._secret.mark)
+        suspects = [node for node in await self.lease.nodes() if node.id == own[0] or node.secret_mark != own[1]]
+        for node in await self.lease.with_lease(suspects):
             if node.secret_mark != self._secret.mark:
                 raise ConfigError(
                     [f"http.pop_link_secret: differs from that of node {node.id}; give all nodes the same"]
@@ -207,11 +209,12 @@ class Cluster:
         shown = {"calls": controls.calls, "max_calls": self.settings.max_calls, "draining": int(controls.draining)}
         sent_at, why = time.monotonic(), ""
         try:
-            others, is_new = await self.lease.renew(shown)
+            seen, is_new = await self.lease.renew(shown, [ward.listed for ward in self.fleet.wards])
         except StoreError as error:
             why = str(error)
         else:
-            self.fleet.renewed(others, sent_at, time.monotonic())
+            if self.lease.state is LeaseState.HELD:
+                self.fleet.renewed(seen, sent_at, time.monotonic())
             if is_new and before is not LeaseState.NEW:
                 self.open_calls.write_all()
         if self.lease.state is not before:
@@ -223,7 +226,7 @@ class Cluster:
     def _obstacle(self) -> str | None:
         """Return why this node must take no new calls."""
         if self.lease.state is LeaseState.AWAY and not self.fleet.cannot_be_rescued(time.monotonic()):
-            return "neither Redis nor all other nodes see this one"
+            return "neither Redis nor all nodes that watch it see this one"
         return _NO_READINESS.get(self.lease.state)
 
     def _changed(self, controls: NodeControls, why: str) -> None:
@@ -251,11 +254,11 @@ class Cluster:
         if dead:
             self._rescuing = asyncio.create_task(self._rescue(takeover, dead), name="node-takeover")
 
-    async def _rescue(self, takeover: Takeover, dead: list[Peer]) -> None:
-        for peer in dead:
-            node = peer.listed
+    async def _rescue(self, takeover: Takeover, dead: list[Ward]) -> None:
+        for ward in dead:
+            node = ward.listed
             try:
-                await takeover.run(node, may_be_old=not peer.was_seen)
+                await takeover.run(node, may_be_old=not ward.was_seen)
             except StoreError as error:
                 logger.warning("takeover of %s interrupted: %s", node.id, error, extra={"event": "takeover_failed"})
             except Exception:

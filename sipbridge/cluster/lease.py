@@ -16,13 +16,13 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Protocol
 
 from redis.exceptions import RedisError
 
-from sipbridge.cluster.fleet import Listed
+from sipbridge.cluster.fleet import Listed, Renewal, SeenLease
 from sipbridge.errors import StoreError
 from sipbridge.store.redis import keys
 from sipbridge.store.redis.scripts import LEAVE, RENEW_LEASE, Command
@@ -71,36 +71,39 @@ class Lease:
         self.url = ""
         self._redis = redis
         self._renewals = 0
+        self._others: Sequence[Listed] = ()
+        self._known_change = "none"  # in Redis, up to which it knows the nodes
 
     async def nodes(self) -> list[Listed]:
-        """Return the nodes that have a lease, before joining them. Raises `StoreError`."""
+        """Return the nodes that Redis has. Raises `StoreError`."""
         (found,) = await self._run(("HGETALL", keys.NODES))
-        listed = [Listed.read(epoch, description, "") for epoch, description in found.items()]
-        leases = await self._run(*(("HMGET", keys.LEASE + node.id, "epoch", "renewal") for node in listed))
-        return [
-            node._replace(renewal=renewal)
-            for node, (epoch, renewal) in zip(listed, leases, strict=True)
-            if epoch == node.epoch
-        ]
+        return [Listed.read(epoch, description) for epoch, description in found.items()]
 
-    async def join(self, url: str) -> list[Listed]:
-        """Take the lease, even from another epoch, and be among the nodes from now on; return the others.
+    async def with_lease(self, nodes: Sequence[Listed]) -> list[Listed]:
+        """Return those of the nodes that have a lease. Raises `StoreError`."""
+        holders = await self._run(*(("HGET", keys.LEASE + node.id, "epoch") for node in nodes))
+        return [node for node, holder in zip(nodes, holders, strict=True) if holder == node.epoch]
+
+    async def join(self, url: str) -> Renewal:
+        """Take the lease, even from another epoch, and be among the nodes from now on.
 
         Raises `StoreError`.
         """
         self.url = url
-        others, _ = await self._renew({}, displaced="any")
-        return others
+        seen, _ = await self._renew({}, (), displaced="any")
+        return seen
 
-    async def renew(self, shown: Mapping[str, str | int]) -> tuple[list[Listed], bool]:
-        """Renew the lease, which shows these fields; return the other nodes, and True if Redis had forgotten this one.
+    async def renew(self, shown: Mapping[str, str | int], wards: Iterable[Listed] = ()) -> tuple[Renewal, bool]:
+        """Renew the lease, which shows these fields, and look at those of the wards.
+
+        The second result is True if Redis had forgotten this node.
 
         That of a rescued epoch is not renewed. Raises `StoreError` if Redis does not respond.
         """
         if self.state is LeaseState.RESCUED:
-            return [], False
+            return Renewal(self.epoch, (), {}), False
         try:
-            return await self._renew(shown, displaced=self._former_epoch)
+            return await self._renew(shown, tuple(wards), displaced=self._former_epoch)
         except StoreError:
             self.state = LeaseState.AWAY
             raise
@@ -113,20 +116,32 @@ class Lease:
     async def leave(self) -> None:
         """Give the lease up; the node remains to be taken over if it leaves calls or chats. Raises `StoreError`."""
         left = (prefix + self.epoch for prefix in (keys.OPEN_CALLS, keys.CHATS_OPEN, keys.CHATS_UNDELIVERED))
-        await self._run(LEAVE.command((keys.LEASE + self.node_id, keys.NODES, *left), self.epoch))
+        await self._run(LEAVE.command((keys.LEASE + self.node_id, keys.NODES, keys.NODES_CHANGE, *left), self.epoch))
 
-    async def _renew(self, shown: Mapping[str, str | int], *, displaced: str) -> tuple[list[Listed], bool]:
+    async def _renew(
+        self, shown: Mapping[str, str | int], wards: Sequence[Listed], *, displaced: str
+    ) -> tuple[Renewal, bool]:
         self._renewals += 1
         description = json.dumps({"id": self.node_id, "url": self.url, "secret": self._secret_mark})
         fields = [part for pair in ({"url": self.url} | dict(shown)).items() for part in pair]
         command = RENEW_LEASE.command(
-            (keys.LEASE + self.node_id, keys.NODES, keys.RESCUE + self.epoch),
-            *(self.epoch, self._renewals, round(self.seconds * 1000), description, keys.LEASE, displaced, *fields),
+            (keys.LEASE + self.node_id, keys.NODES, keys.NODES_CHANGE, keys.RESCUE + self.epoch),
+            *(self.epoch, self._renewals, round(self.seconds * 1000), description),
+            *(self._known_change, displaced, *fields),
         )
-        ((state, *parts),) = await self._run(command)
+        looks = (("HMGET", keys.LEASE + ward.id, "epoch", "renewal", "draining") for ward in wards)
+        (state, change, *changed), *leases = await self._run(command, *looks)
         self.state = _STATES[state]
-        nodes = [Listed.read(*parts[at : at + 4]) for at in range(0, len(parts), 4)]
-        return [node for node in nodes if node.epoch != self.epoch], state == "joined"
+        if changed:
+            ((*parts,),) = changed
+            nodes = [Listed.read(*parts[at : at + 2]) for at in range(0, len(parts), 2)]
+            self._others = tuple(node for node in nodes if node.epoch != self.epoch)
+            self._known_change = change
+        seen = {
+            ward.epoch: SeenLease(renewal, draining == "1") if holder == ward.epoch else None
+            for ward, (holder, renewal, draining) in zip(wards, leases, strict=True)
+        }
+        return Renewal(self.epoch, self._others, seen), state == "joined"
 
     async def _run(self, *commands: Command) -> list[Any]:
         results = await self._redis.run(commands, seconds=REDIS_SECONDS) if commands else []

@@ -67,13 +67,13 @@ class Owners:
 
     def others(self) -> list[OtherNode]:
         """Return all other nodes, dead ones too until they are taken over."""
-        listed = (peer.listed for peer in self._fleet.peers)
-        return [OtherNode(node.epoch, node.url, has_lease=bool(node.renewal)) for node in listed]
+        fleet = self._fleet
+        return [OtherNode(node.epoch, node.url, has_lease=fleet.has_lease(node.epoch)) for node in fleet.others]
 
     async def all(self) -> list[NodeReport]:
         """Return all nodes, this one first. While Redis does not respond, they are those that it had before."""
-        this = Listed(self.epoch, self._lease.node_id, self._lease.url, "")
-        nodes = [this, *(peer.listed for peer in self._fleet.peers)]
+        this = Listed(self.epoch, self._lease.node_id, self._lease.url)
+        nodes = [this, *self._fleet.others]
         commands = [("HMGET", keys.LEASE + node.id, *_SHOWN) for node in nodes]
         leases: Sequence[Any] = [None] * len(nodes)
         with suppress(StoreError):
@@ -87,7 +87,7 @@ class Owners:
         if not found:
             return None
         epoch, description, holder = found
-        return OtherNode(epoch, Listed.read(epoch, description, "").url, has_lease=epoch == holder)
+        return OtherNode(epoch, Listed.read(epoch, description).url, has_lease=epoch == holder)
 
 
 def _report(node: Listed, lease: object, *, is_this: bool) -> NodeReport:

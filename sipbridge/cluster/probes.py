@@ -1,7 +1,8 @@
-"""The probes between nodes: each asks each other one for `/healthz`, and says when it last had a response.
+"""The probes between nodes: each asks its wards for `/healthz`, and says when it last had a response.
 
-A node that Redis has cut off learns from them that no other node can take it for dead (fleet.py). So what a probe says
-is signed with a key that is made from `http.pop_link_secret`, which all nodes share: no other program can say it.
+A node that Redis has cut off learns from them that none of its rescuers can take it for dead (fleet.py). So what a
+probe says is signed with a key that is made from `http.pop_link_secret`, which all nodes share: no other program can
+say it.
 
 Invariant: a response counts only if it names the epoch that was asked. A node counts as having heard us only from the
 time of our response, by our own clock: a response has it, and the next probe repeats it. So a probe that was read late,
@@ -21,7 +22,8 @@ from sipbridge.http import HttpClient
 from sipbridge.http.node_headers import NODE, PROBE
 
 PROBE_SECONDS = 2.0  # less than a lease: a node that stands still must not delay the next probes of others
-_PARTS = 4
+_NOTHING = "-"  # for the time of a response: none came, or this node can be rescued itself
+_PARTS = 5
 
 
 class Probes:
@@ -39,11 +41,11 @@ class Probes:
         self._responded_at: dict[str, str] = {}  # by epoch: the time of its last response, by its clock
 
     async def send(self) -> None:
-        """Ask all other nodes once, at the same time."""
-        peers = [peer.listed for peer in self._fleet.peers if peer.listed.url]
+        """Ask all wards once, at the same time."""
+        wards = [ward.listed for ward in self._fleet.wards if ward.listed.url]
         known = self._responded_at
-        self._responded_at = {peer.epoch: known[peer.epoch] for peer in peers if peer.epoch in known}
-        await asyncio.gather(*map(self._ask, peers))
+        self._responded_at = {ward.epoch: known[ward.epoch] for ward in wards if ward.epoch in known}
+        await asyncio.gather(*map(self._ask, wards))
 
     async def reach(self, url: str, epoch: str) -> bool:
         """Ask one node; return True if it responds and is that epoch."""
@@ -62,23 +64,24 @@ class Probes:
     def respond(self, probe: str) -> str | None:
         """Take note of a probe that has come; return what the response says, or None if it is not one for us."""
         parts = probe.split(" ")
-        if len(parts) != _PARTS or not self._secret.verifies(parts[3], "probe", *parts[:3]):
+        if len(parts) != _PARTS or not self._secret.verifies(parts[-1], "probe", *parts[:-1]):
             return None
-        asking, asked, heard_at = parts[:3]
+        asking, asked, heard_at, rescuers_mark = parts[:-1]
         if asked != self._lease.epoch:
             return None
-        if heard_at != "-":
-            self._fleet.heard(asking, float(heard_at))
+        if heard_at != _NOTHING:
+            self._fleet.heard(asking, float(heard_at), rescuers_mark)
         return f"{self._lease.epoch} {self._clock():.3f}"
 
-    async def _ask(self, peer: Listed) -> None:
-        responded_at = await self._reach(peer.url, peer.epoch)
+    async def _ask(self, ward: Listed) -> None:
+        responded_at = await self._reach(ward.url, ward.epoch)
         if responded_at is not None:
-            self._responded_at[peer.epoch] = responded_at
-            self._fleet.reached(peer.epoch, self._clock())
+            self._responded_at[ward.epoch] = responded_at
+            self._fleet.reached(ward.epoch, self._clock())
 
     def _sign(self, asked: str) -> str:
-        heard_at = self._responded_at.get(asked, "-")
-        return (
-            f"{self._lease.epoch} {asked} {heard_at} {self._secret.sign('probe', self._lease.epoch, asked, heard_at)}"
-        )
+        heard_at = _NOTHING
+        if self._fleet.cannot_be_rescued(self._clock()):
+            heard_at = self._responded_at.get(asked, _NOTHING)
+        parts = self._lease.epoch, asked, heard_at, self._fleet.rescuers_mark(asked)
+        return " ".join((*parts, self._secret.sign("probe", *parts)))

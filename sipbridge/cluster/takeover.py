@@ -187,7 +187,7 @@ class Takeover:
 
     async def _end(self, dead: Listed) -> str:
         left = (prefix + dead.epoch for prefix in (keys.OPEN_CALLS, keys.CHATS_OPEN, keys.CHATS_UNDELIVERED))
-        key = (keys.RESCUER + dead.epoch, keys.RESCUE + dead.epoch, keys.NODES, *left)
+        key = (keys.RESCUER + dead.epoch, keys.RESCUE + dead.epoch, keys.NODES, keys.NODES_CHANGE, *left)
         (state,) = await self._run(END_RESCUE.command(key, dead.epoch, self._lease.epoch, LONGEST_PAUSE_MS))
         return str(state)
 

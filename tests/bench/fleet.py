@@ -1,14 +1,17 @@
 """`make bench-fleet`: what a Redis that many nodes share has to do, for fleets of up to 1,000 nodes (docs/cluster.md).
 
-One real bridge shows what it sends to Redis while it is idle, and for a handoff. Then simulated nodes send the same to
-a real Redis: each with connections of its own, its renewals, its share of all calls, and a reader of the event stream.
+One real bridge shows what it sends to Redis for a handoff. Then many nodes use a real Redis, each with connections of
+its own: it renews its lease as a bridge does (`Cluster`), sends its share of all calls, and follows the stream of their
+events if it has readers.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
+import re
 import sys
 import tempfile
 import time
@@ -17,11 +20,16 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import uvloop
 
+from sipbridge.cluster import Cluster, NodeSettings
+from sipbridge.cluster.lease import LeaseState
+from sipbridge.config.redis_url import RedisUrl
+from sipbridge.store.redis import keys
 from sipbridge.store.redis.scripts import LOAD, RENEW_LEASE
+from sipbridge.store.redis.streams import BLOCK_SECONDS, ENTRIES
 from tests.harness.programs.bridge import bridge
 from tests.harness.programs.redis import RedisServer, redis_server
 from tests.harness.programs.simulator import simulator
@@ -38,9 +46,14 @@ NUMBER = "+19995550001"
 REFER = {"method": "refer", "uri": "sip:+15550199@127.0.0.1:5080"}
 NODE = "recorded-node"
 CONTACT = "recorded-contact"
+SECRET = "shared-by-all-nodes"
 CALLS = 4
 RENEWAL_SECONDS = 3.0
-RENEWAL_AT = 7  # the number of the renewal in the request
+EPOCH_AT = 7  # in the request of a renewal
+LEASE_SECONDS = 5 * RENEWAL_SECONDS
+SETTLING_SECONDS = 4 * RENEWAL_SECONDS  # until each node has read the list of all
+END_BYTES = 512
+LAST_ENTRY = re.compile(rb".*\$\d+\r\n(\d+-\d+)\r\n", re.DOTALL)  # its id
 LONGEST_SECONDS = 10.0  # for a response: then the node counts the round trip as failed
 
 
@@ -50,12 +63,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.fleet", description=__doc__)
     parser.add_argument("--nodes", type=counts, default=[10, 100, 300, 1000], metavar="N,N", help="sizes of the fleet")
     parser.add_argument("--calls", type=int, default=200, help="handoffs per second of all nodes together")
+    parser.add_argument(
+        "--readers", choices=("none", "all", "both"), default="both", help="nodes with readers of events"
+    )
     parser.add_argument("--seconds", type=int, default=15, help="duration at each size")
     parser.add_argument("--output", type=Path, default=Path("build/bench-fleet.json"), help="the file for all figures")
     options = parser.parse_args(arguments)
     allow_many_sockets()
     with tempfile.TemporaryDirectory(prefix="sipbridge-fleet-") as name:
-        report = measure(Path(name), options.nodes, options.calls, options.seconds)
+        report = measure(Path(name), options.nodes, _READERS[options.readers], options.calls, options.seconds)
     print_report(report)
     options.output.parent.mkdir(parents=True, exist_ok=True)
     options.output.write_text(json.dumps(asdict(report), indent=2) + "\n")
@@ -63,14 +79,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measure(folder: Path, sizes: Sequence[int], calls_per_second: int, seconds: int) -> Report:
-    """Record a bridge, and simulate a fleet of each size."""
+_READERS = {"none": (False,), "all": (True,), "both": (False, True)}
+
+
+def measure(folder: Path, sizes: Sequence[int], readers: Sequence[bool], calls_per_second: int, seconds: int) -> Report:
+    """Record a bridge, and simulate a fleet of each size, without and with readers."""
     traffic = record(folder)
     report = Report(len(traffic.call.requests), traffic.call.size)
-    for size in sizes:
-        sys.stderr.write(f"{size} nodes …\n")
+    for size, has_readers in itertools.product(sizes, readers):
+        sys.stderr.write(f"{size} nodes, {'each with' if has_readers else 'without'} readers …\n")
         with redis_server(folder) as redis:
-            report.levels.append(uvloop.run(Simulation(redis, traffic, size, calls_per_second).run(seconds)))
+            simulation = Simulation(redis, traffic, size, calls_per_second, has_readers=has_readers)
+            report.levels.append(uvloop.run(simulation.run(seconds)))
     return report
 
 
@@ -79,9 +99,8 @@ def measure(folder: Path, sizes: Sequence[int], calls_per_second: int, seconds: 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """The requests of a bridge: its renewal with what goes with it, and all of one handoff."""
+    """The requests of a bridge for one handoff."""
 
-    turn: Pattern
     call: Pattern
     epoch: bytes
     call_id: bytes
@@ -107,12 +126,11 @@ def record(folder: Path) -> Traffic:
 
 def _traffic(recording: Recording, call_id: bytes) -> Traffic:
     renewal = next(request for request in reversed(recording.requests) if _is_renewal(request))
-    epoch = renewal[6]
-    turn = Pattern((renewal, (b"INFO", b"replication")), (NODE.encode(), epoch))
+    epoch = renewal[EPOCH_AT]
     # The time to live of the open calls names no call.
     call = [request for request in recording.about(call_id, b"sipbridge:open:" + epoch) if not _is_renewal(request)]
     contact = f"{CONTACT}-{CALLS - 1}".encode()
-    return Traffic(turn, Pattern(tuple(call), (call_id, epoch, contact)), epoch, call_id)
+    return Traffic(Pattern(tuple(call), (call_id, epoch, contact)), epoch, call_id)
 
 
 def _is_renewal(request: Request) -> bool:
@@ -127,7 +145,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._transport: asyncio.WriteTransport | None = None
-        self._tail = b""
+        self.end = b""  # of what has come
         self._mark = b""
         self._marks = 0
         self._done: asyncio.Future[None] | None = None
@@ -148,11 +166,11 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Look for the mark at the end."""
-        self._tail = (self._tail + data[-64:])[-64:]
-        if self._done and not self._done.done() and self._tail.endswith(self._mark):
+        self.end = (self.end + data[-END_BYTES:])[-END_BYTES:]
+        if self._done and not self._done.done() and self.end.endswith(self._mark):
             self._done.set_result(None)
 
-    async def run(self, requests: Sequence[Request]) -> float:
+    async def run(self, requests: Sequence[Request], seconds: float = LONGEST_SECONDS) -> float:
         """Send requests together; return the milliseconds until all have their response. Raises `TimeoutError`."""
         self._marks += 1
         mark = b"mark-%d" % self._marks
@@ -162,7 +180,7 @@ class Connection(asyncio.Protocol):
             raise RuntimeError("not connected")
         began = time.perf_counter()
         self._transport.write(b"".join(map(encode, [*requests, (b"ECHO", mark)])))
-        async with asyncio.timeout(LONGEST_SECONDS):
+        async with asyncio.timeout(seconds):
             await self._done
         return (time.perf_counter() - began) * 1000
 
@@ -171,27 +189,47 @@ class Connection(asyncio.Protocol):
 class _Counts:
     renewals_ms: list[float] = field(default_factory=list)
     calls_ms: list[float] = field(default_factory=list)  # of each round trip of a call
+    wakes: int = 0  # of tails
     late: int = 0  # renewals that began later than half a pause after their time
     failed: int = 0
 
 
-class Simulation:
-    """A fleet of this size on a Redis."""
+class _IdleBridge:
+    """The controls of a bridge without calls: the simulation sends those of its nodes itself."""
 
-    def __init__(self, redis: RedisServer, traffic: Traffic, size: int, calls_per_second: int) -> None:
+    calls = 0
+    chats = 0
+    draining = False
+
+    def end_taken_over(self) -> list[str]:
+        """No call ends."""
+        return []
+
+    def withhold_readiness(self, reason: str | None) -> None:
+        """No call comes in."""
+
+
+class Simulation:
+    """A fleet of this size on a Redis. If it has readers, each node follows the stream of all calls."""
+
+    def __init__(
+        self, redis: RedisServer, traffic: Traffic, size: int, calls_per_second: int, *, has_readers: bool
+    ) -> None:
         self._redis = redis
         self._traffic = traffic
         self._size = size
         self._calls_per_second = calls_per_second
+        self._has_readers = has_readers
         self._counts = _Counts()
 
     async def run(self, seconds: int) -> Level:
         """Let all nodes join, then measure for these seconds."""
         async with Connection.open(self._redis.port) as loading:
             await loading.run([tuple(str(part).encode() for part in command) for command in LOAD])
+        clusters = [await self._joined(number) for number in range(self._size)]
         began = asyncio.get_running_loop().time()
-        nodes = [asyncio.create_task(self._node(number, began)) for number in range(self._size)]
-        await asyncio.sleep(RENEWAL_SECONDS + 1)  # all have joined
+        nodes = [asyncio.create_task(self._node(number, each, began)) for number, each in enumerate(clusters)]
+        await asyncio.sleep(SETTLING_SECONDS)
         self._counts, before, began_at = _Counts(), self._used(), time.perf_counter()
         await asyncio.sleep(seconds)
         after, took = self._used(), time.perf_counter() - began_at
@@ -199,11 +237,15 @@ class Simulation:
         for node in nodes:
             node.cancel()
         await asyncio.gather(*nodes, return_exceptions=True)
+        for each in clusters:
+            await each.close()
         rate = {name: (after[name] - before[name]) / took for name in after}
         return Level(
             nodes=self._size,
+            readers=self._size if self._has_readers else 0,
             calls_per_second=len(counts.calls_ms) / len(self._traffic.call.requests) / took,
             renewals_per_second=len(counts.renewals_ms) / took,
+            wakes_per_second=counts.wakes / took,
             late=counts.late,
             failed=counts.failed,
             renewal=Quantiles.of(counts.renewals_ms),
@@ -220,29 +262,44 @@ class Simulation:
         names = "used_cpu_user", "used_cpu_sys", "total_commands_processed", "total_net_input_bytes"
         return {name: float(figures[name]) for name in (*names, "total_net_output_bytes")}
 
-    async def _node(self, number: int, began: float) -> None:
-        epoch = uuid.uuid4().hex.encode()
-        port = self._redis.port
-        async with Connection.open(port) as lease, Connection.open(port) as calls, asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._renew(lease, number, epoch, began))
-            tasks.create_task(self._call(calls, number, epoch, began))
+    async def _joined(self, number: int) -> Cluster:
+        cluster = Cluster(RedisUrl.parse(self._redis.url), NodeSettings(f"node-{number}", LEASE_SECONDS, SECRET, 1000))
+        no_http: Any = None  # no node probes another one here: none is started
+        await cluster.join(f"http://node-{number}:8080", no_http)
+        return cluster
 
-    async def _renew(self, connection: Connection, number: int, epoch: bytes, began: float) -> None:
+    async def _node(self, number: int, cluster: Cluster, began: float) -> None:
+        port = self._redis.port
+        async with Connection.open(port) as calls, Connection.open(port) as events, asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._renew(cluster, number, began))
+            tasks.create_task(self._call(calls, number, cluster.lease.epoch.encode(), began))
+            if self._has_readers:
+                tasks.create_task(self._read(events))
+
+    async def _renew(self, cluster: Cluster, number: int, began: float) -> None:
         """Renew the lease every 3 s; the nodes' times are spread evenly."""
-        loop = asyncio.get_running_loop()
-        values = {NODE.encode(): b"node-%d" % number, self._traffic.epoch: epoch}
-        renewal, *others = self._traffic.turn.fill(values)
-        due, renewals = began + RENEWAL_SECONDS * number / self._size, 0
+        loop, bridge_ = asyncio.get_running_loop(), _IdleBridge()
+        due = began + RENEWAL_SECONDS * number / self._size
         while True:
             await asyncio.sleep(due - loop.time())
             self._counts.late += loop.time() - due > RENEWAL_SECONDS / 2
-            renewals += 1
-            numbered = (*renewal[:RENEWAL_AT], b"%d" % renewals, *renewal[RENEWAL_AT + 1 :])
-            try:
-                self._counts.renewals_ms.append(await connection.run([numbered, *others]))
-            except TimeoutError:
-                self._counts.failed += 1
+            began_at = time.perf_counter()
+            await cluster.turn(bridge_)
+            self._counts.renewals_ms.append((time.perf_counter() - began_at) * 1000)
+            self._counts.failed += cluster.lease.state is not LeaseState.HELD
             due += RENEWAL_SECONDS
+
+    async def _read(self, connection: Connection) -> None:
+        """Follow the stream of the calls as a `Tail` does."""
+        last = b"$"
+        key = keys.call_keys("acme", "handoff").events.encode()
+        block = b"%d" % (BLOCK_SECONDS * 1000)
+        while True:
+            request = (b"XREAD", b"COUNT", b"%d" % ENTRIES, b"BLOCK", block, b"STREAMS", key, last)
+            await connection.run([request], BLOCK_SECONDS + LONGEST_SECONDS)
+            if found := LAST_ENTRY.match(connection.end):
+                last = found[1]
+                self._counts.wakes += 1
 
     async def _call(self, connection: Connection, number: int, epoch: bytes, began: float) -> None:
         """Send the requests of a call, one after another, at this node's share of the rate."""

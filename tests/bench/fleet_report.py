@@ -13,8 +13,10 @@ class Level:
     """A fleet of one size; times in milliseconds. `late` counts renewals that began too late: the load was too much."""
 
     nodes: int
+    readers: int  # nodes that follow the stream of all calls
     calls_per_second: float
     renewals_per_second: float
+    wakes_per_second: float  # responses of the stream to all nodes
     late: int
     failed: int
     renewal: Quantiles
@@ -38,8 +40,8 @@ class Report:
 _HEAD = """
 One Redis, which all nodes share; times in milliseconds; the simulated nodes use the same machine
 
-            calls  renewals                 renewal       command of a call    Redis, %  commands       MB per s
- nodes      per s     per s  late failed    p50    p99        p50    p99      of a core     per s      in     out
+               calls  renewals                 renewal     command of a call   Redis, %  commands  reads of   MB per s
+ nodes readers per s     per s  late failed    p50    p99      p50    p99     of a core     per s  events/s    in    out
 """
 
 
@@ -50,8 +52,9 @@ def print_report(report: Report) -> None:
     out(_HEAD)
     for level in report.levels:
         out(
-            f"{level.nodes:6} {level.calls_per_second:10.0f} {level.renewals_per_second:9.0f} {level.late:5}"
-            f" {level.failed:6} {level.renewal.p50:6.1f} {level.renewal.p99:6.1f}     {level.command.p50:6.1f}"
-            f" {level.command.p99:6.1f} {level.redis_percent_of_a_core:14.1f} {level.commands_per_second:9.0f}"
-            f" {level.megabytes_in_per_second:7.2f} {level.megabytes_out_per_second:7.2f}\n"
+            f"{level.nodes:6} {level.readers:7} {level.calls_per_second:5.0f} {level.renewals_per_second:9.0f}"
+            f" {level.late:5} {level.failed:6} {level.renewal.p50:6.1f} {level.renewal.p99:6.1f}"
+            f"   {level.command.p50:6.1f} {level.command.p99:6.1f} {level.redis_percent_of_a_core:13.1f}"
+            f" {level.commands_per_second:9.0f} {level.wakes_per_second:9.0f}"
+            f" {level.megabytes_in_per_second:5.2f} {level.megabytes_out_per_second:7.2f}\n"
         )

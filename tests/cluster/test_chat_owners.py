@@ -52,8 +52,8 @@ class Node:
 
     async def turn(self, *, draining: bool = False) -> None:
         """Renew the lease, and move chats."""
-        others, _ = await self.lease.renew({"draining": int(draining)})
-        self.fleet.renewed(others, 0, 0)
+        seen, _ = await self.lease.renew({"draining": int(draining)}, [ward.listed for ward in self.fleet.wards])
+        self.fleet.renewed(seen, 0, 0)
         await self.owners.turn(self, draining=draining)
 
     async def unfinished(self) -> list[str]:

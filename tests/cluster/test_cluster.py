@@ -165,7 +165,7 @@ async def test_a_node_that_nothing_sees_takes_no_calls_and_signals_no_contact(
     clock.now += 1
     assert not node.may_relay(), "at once, as after a stop of the process"
     await node.turn(controls)
-    assert controls.obstacle() == "neither Redis nor all other nodes see this one"
+    assert controls.obstacle() == "neither Redis nor all nodes that watch it see this one"
     assert await node.claims.claim(make_record("call-1")) is SignalResult.UNDELIVERED
     own_redis.start()
     await node.turn(controls)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from sipbridge.cluster.fleet import Renewal, SeenLease
 from sipbridge.cluster.lease import Lease
 from sipbridge.store.redis import keys
+from sipbridge.store.redis.scripts import END_RESCUE
 from sipbridge.store.redis.server import Server
 from tests.harness.programs.redis import RedisServer
 
@@ -29,20 +31,56 @@ async def test_a_lease_shows_the_node_and_ends_on_its_own(server: Server, redis:
 
 async def test_nodes_see_each_other_and_each_renewal(server: Server, redis: RedisServer) -> None:
     first, second = await joined(server), await joined(server, "node-b")
-    (seen,), is_new = await first.renew({})
-    assert (seen.epoch, seen.id, seen.url, is_new) == (second.epoch, "node-b", "http://node-b", False)
-    await second.renew({})
-    ((again,), _) = await first.renew({})
-    assert again.renewal != seen.renewal
+    seen, is_new = await first.renew({})
+    (other,) = seen.others
+    assert (other.epoch, other.id, other.url, is_new) == (second.epoch, "node-b", "http://node-b", False)
+    assert seen.leases == {}
+    before, _ = await first.renew({}, [other])
+    await second.renew({"draining": 1})
+    after, _ = await first.renew({}, [other])
+    assert before.leases == {second.epoch: SeenLease("1")}
+    assert after.leases == {second.epoch: SeenLease("2", drains=True)}
     redis.run("DEL", keys.LEASE + "node-b")
-    ((dead,), _) = await first.renew({})
-    assert dead == seen._replace(renewal="")
+    assert await first.renew({}, [other]) == (after._replace(leases={second.epoch: None}), False)
+
+
+async def test_a_node_knows_each_change_of_the_nodes(server: Server, redis: RedisServer) -> None:
+    lease = await joined(server)
+    for change in ("join", "leave", "join", "takeover", "loss"):
+        if change == "join":
+            other = await joined(server, "node-b")
+        elif change == "leave":
+            await other.leave()
+        elif change == "takeover":
+            redis.run("SET", keys.RESCUER + other.epoch, lease.epoch)
+            await server.run(
+                [END_RESCUE.command(_of_takeover(other.epoch), other.epoch, lease.epoch, 1000)], seconds=30
+            )
+        else:
+            redis.run("FLUSHALL")
+        seen, _ = await lease.renew({})
+        assert [node.epoch for node in seen.others] == ([other.epoch] if change == "join" else [])
+
+
+async def test_the_nodes_are_read_at_a_change_only(server: Server, redis: RedisServer) -> None:
+    first, second = await joined(server), await joined(server, "node-b")
+    seen, _ = await first.renew({})
+    reads = redis.info("commandstats")["cmdstat_hgetall"]["calls"]
+    for _ in range(3):
+        await second.renew({})
+        assert await first.renew({}) == (seen, False)
+    assert redis.info("commandstats")["cmdstat_hgetall"]["calls"] == reads
+
+
+def _of_takeover(epoch: str) -> list[str]:
+    left = [prefix + epoch for prefix in (keys.OPEN_CALLS, keys.CHATS_OPEN, keys.CHATS_UNDELIVERED)]
+    return [keys.RESCUER + epoch, keys.RESCUE + epoch, keys.NODES, keys.NODES_CHANGE, *left]
 
 
 async def test_a_redis_that_lost_its_data_gets_the_node_again(server: Server, redis: RedisServer) -> None:
     lease = await joined(server)
     redis.run("FLUSHALL")
-    assert await lease.renew({}) == ([], True)
+    assert await lease.renew({}) == (Renewal(lease.epoch, (), {}), True)
     assert redis.run("HEXISTS", keys.NODES, lease.epoch) == 1
 
 

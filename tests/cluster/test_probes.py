@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sipbridge.cluster.fleet import Fleet, Listed
+from sipbridge.cluster.fleet import Fleet, Listed, Renewal
 from sipbridge.cluster.lease import Lease
 from sipbridge.cluster.probes import Probes
 from sipbridge.cluster.secret import NodeSecret
@@ -54,9 +54,8 @@ class Node:
 
     def sees(self, other: Node) -> None:
         self.network.other = other
-        self.fleet.renewed(
-            [Listed(other.lease.epoch, other.lease.node_id, "http://other", "")], self._clock(), self._clock()
-        )
+        others = [Listed(other.lease.epoch, other.lease.node_id, "http://other")]
+        self.fleet.renewed(Renewal(self.lease.epoch, others, {}), self._clock(), self._clock())
 
 
 @pytest.fixture
@@ -74,6 +73,7 @@ def pair(clock: Clock, secret: str = SECRET) -> tuple[Node, Node]:
 async def test_a_node_is_vouched_for_once_the_other_says_that_it_had_a_response(clock: Clock) -> None:
     first, second = pair(clock)
     clock.now += LEASE
+    first.sees(second)
     await first.probes.send()
     assert not second.fleet.cannot_be_rescued(clock()), "the other one has not confirmed the response yet"
     clock.now += 3
@@ -89,6 +89,14 @@ async def test_a_probe_that_is_read_late_vouches_for_nothing(clock: Clock) -> No
     probe = first.probes._sign(second.lease.epoch)  # noqa: SLF001 (what it would send)
     clock.now += LEASE
     assert second.probes.respond(probe) is not None
+    assert not second.fleet.cannot_be_rescued(clock())
+
+
+async def test_a_node_that_can_be_rescued_itself_vouches_for_none(clock: Clock) -> None:
+    first, second = pair(clock)
+    clock.now += LEASE
+    for _ in range(2):
+        await first.probes.send()
     assert not second.fleet.cannot_be_rescued(clock())
 
 

@@ -98,7 +98,7 @@ async def dead(server: Server, redis: RedisServer) -> Dead:
     await asyncio.sleep(0)  # the end of the leg came from another thread
     await calls.close()
     redis.run("DEL", keys.LEASE + "dead")
-    return Dead(lease, claims, Listed(lease.epoch, "dead", "http://dead", ""))
+    return Dead(lease, claims, Listed(lease.epoch, "dead", "http://dead"))
 
 
 async def test_the_rescuer_knows_what_became_of_each_call(server: Server, redis: RedisServer, dead: Dead) -> None:

@@ -61,6 +61,7 @@ CALLS_UNDELIVERED = f"{_PREFIX}:calls-undelivered:"  # that the id of a node com
 
 # The nodes: a hash of those that must be taken over if they die, by epoch; and prefixes for each.
 NODES = f"{_PREFIX}:nodes"
+NODES_CHANGE = f"{_PREFIX}:nodes-change"  # the last one of that hash: another text after each
 LEASE = f"{_PREFIX}:node:"  # of an id
 OPEN_CALLS = f"{_PREFIX}:open:"  # of an epoch: a hash by call id
 RESCUE = f"{_PREFIX}:rescue:"  # of an epoch: the mark of its takeover
