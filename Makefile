@@ -1,4 +1,4 @@
-# `make` alone lists the targets. All of them but `help` and `clean` first make .venv ready.
+# `make` alone lists the targets. All of them but `help`, `tutorial` and `clean` first make .venv ready.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE :=
 NATIVE := $(wildcard sipbridge/sip/native/*.[ch]pp tests/native/*.[ch]pp)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-chat demo-cluster test unit format lint docs bench bench-media bench-peer bench-chat bench-pages bench-fleet kills kills-chat takeovers moves-chat reloads soak overload fuzz sanitize run lock clean
+.PHONY: help setup demo demo-chat demo-cluster test unit format lint docs tutorial bench bench-media bench-peer bench-chat bench-pages bench-fleet kills kills-chat takeovers moves-chat reloads soak overload fuzz sanitize run lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
@@ -50,6 +50,10 @@ docs: setup ## Build the documentation site in build/site, and check all its lin
 	@NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs --quiet build --strict --config-file config/mkdocs.yml
 	@$(BIN)/python -m tests.docs.site_links build/site
 	@$(if $(SERVE),$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site 8000)
+
+# Without setup, which is a part of the page.
+tutorial: ## Follow docs/tutorial.md word for word, in a home folder of its own
+	@$(PYTHON) -m tests.docs.walk
 
 bench: setup ## Measure handoffs per second, processor time per call, and memory on this machine: make bench STORE=redis for Redis, too
 	@$(BIN)/python -m tests.bench.handoffs $(if $(STORE),--store $(STORE))

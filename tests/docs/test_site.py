@@ -59,7 +59,7 @@ def test_every_link_of_the_site_has_a_target(site: Path) -> None:
 
 async def test_diagrams_are_drawn_without_the_network(url: str, tmp_path: Path) -> None:
     async with opened_page(f"{url}/architecture.html", tmp_path) as page:
-        await page.until(f"{DIAGRAM} && {DIAGRAM}.clientHeight > 100")
+        await page.until(f"{DIAGRAM} && {DIAGRAM}.clientHeight > 100", 60)
         await page.screenshot("docs-architecture")
         loaded = await page.run("performance.getEntriesByType('resource').map(each => each.name)")
         assert [name for name in loaded if not name.startswith(url)] == []
@@ -69,6 +69,6 @@ async def test_diagrams_are_drawn_without_the_network(url: str, tmp_path: Path) 
 async def test_the_search_finds_a_page(url: str, tmp_path: Path) -> None:
     async with opened_page(f"{url}/index.html", tmp_path) as page:
         ready = "document.querySelector('.md-search-result__meta').textContent.includes('Type to start')"
-        await page.until(f"document.querySelector('.md-search__input').focus(), {ready}")
+        await page.until(f"document.querySelector('.md-search__input').focus(), {ready}", 60)
         await page.type("glossary")
         await page.until("document.querySelector('.md-search-result__link[href*=\"glossary.html\"]')")
