@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from tests.docs.reference import PAGES, SEE_ALSO
 from tests.docs.staging import ROOT, Staging
 
 # Mermaid's script as Mermaid publishes it, in the environment of `make docs` (config/locks/docs.lock).
@@ -14,7 +15,7 @@ MERMAID = "lib/python*/site-packages/mermaidx/assets/mermaid.js"
 def stage(folder: Path) -> None:
     """Write the pages into a folder, with all that they load."""
     (mermaid,) = (ROOT / ".venv" / "docs").glob(MERMAID)
-    Staging(folder).write({}, {}, {"assets/mermaid.min.js": mermaid})
+    Staging(folder).write(PAGES, SEE_ALSO, {"assets/mermaid.min.js": mermaid})
 
 
 if __name__ == "__main__":

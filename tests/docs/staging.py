@@ -28,7 +28,8 @@ class Staging:
     ) -> None:
         """Write everything.
 
-        `generated` makes pages by name, `see_also` has the lines that begin pages, and `scripts` the files of assets.
+        `generated` makes pages by name, with links relative to `docs/`; `see_also` has the lines that begin pages, and
+        `scripts` the files of assets.
         """
         shutil.rmtree(self._folder, ignore_errors=True)
         for name, script in scripts.items():
@@ -38,7 +39,9 @@ class Staging:
         for picture in DOCS.glob("*.png"):
             shutil.copy(picture, self._folder)
         for name, make in generated.items():
-            self._put(name, make())
+            up = "../" * name.count("/")
+            text = replace_links(make(), lambda target, up=up: self._target("docs/index.md", target, up))  # type: ignore[misc]
+            self._put(name, text)
         for path in sorted(self._sources):
             self._put(_source_name(path), source_page(ROOT, path))
 
@@ -50,8 +53,8 @@ class Staging:
             text = f"{heading}\n\n{see_also[name]}\n{rest}"
         self._put(name, for_python_markdown(replace_links(text, lambda target: self._target(path, target))))
 
-    def _target(self, page: str, target: str) -> str:
-        """Return the target of a link for the site: relative to the staged page."""
+    def _target(self, page: str, target: str, up: str = "") -> str:
+        """Return the target of a link for the site: relative to the staged page, which may be in a folder."""
         link, _, anchor = target.partition("#")
         if not link or "://" in link:
             return target
@@ -60,7 +63,7 @@ class Staging:
         if not name:
             self._sources.add(path)
             name = _source_name(path)
-        return f"{name}#{anchor}" if anchor else name
+        return f"{up}{name}#{anchor}" if anchor else f"{up}{name}"
 
     def _put(self, name: str, text: str) -> None:
         file = self._folder / name

@@ -12,7 +12,7 @@ from tests.docs.staging import DOCS, ROOT, Staging
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("docs")
-    made = {"reference/made.md": lambda: "# Made\n"}
+    made = {"reference/made.md": lambda: "# Made\n[m](metrics.md#logs), [d](../sipbridge/dns)\n"}
     Staging(folder).write(made, {"metrics.md": "SEE ALSO"}, {"assets/icon.js": DOCS / "glossary.md"})
     return folder
 
@@ -26,7 +26,6 @@ def test_every_page_is_in_the_site(staged: Path) -> None:
         assert (staged / page.name).exists()
     assert text(staged, "index.md").startswith("# sipbridge\n")
     assert text(staged, "changelog.md").startswith("# ")
-    assert text(staged, "reference/made.md") == "# Made\n"
     assert (staged / "assets" / "icon.js").exists()
     assert (staged / "screen-pop.png").read_bytes() == (DOCS / "screen-pop.png").read_bytes()
 
@@ -48,3 +47,7 @@ def test_links_to_source_files_lead_to_pages_with_them(staged: Path) -> None:
 
 def test_a_page_begins_with_its_line_to_the_reference(staged: Path) -> None:
     assert text(staged, "metrics.md").startswith("# Metrics\n\nSEE ALSO\n\n")
+
+
+def test_links_of_generated_pages_are_relative_to_their_folder(staged: Path) -> None:
+    assert text(staged, "reference/made.md") == "# Made\n[m](../metrics.md#logs), [d](../source/sipbridge/dns.md)"
