@@ -126,7 +126,7 @@ def walk(page: list[Block], home: Path) -> None:
                         terminals[block.title].finish()
                 case "text" if block.title == BROWSER:
                     _say(start, "the link to the screen-pop is opened")
-                    _check_screen_pop(block, "".join(terminal.text for terminal in terminals.values()))
+                    _check_screen_pop(block, "".join(terminal.shown for terminal in terminals.values()))
                 case "text":
                     _check(terminals[block.title], block)
                 case _:
@@ -152,8 +152,11 @@ def _check_screen_pop(block: Block, shown: str) -> None:
     if found is None:
         raise WalkError(f"no terminal shows a link to a screen-pop:\n{shown}")
     request = urllib.request.Request(found[0], headers={"Accept": "text/html"})  # noqa: S310 (of the bridge on this machine)
-    with urllib.request.urlopen(request) as response:  # noqa: S310 (the same)
-        text = re.sub(r"<[^>]+>", "\n", response.read().decode())
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:  # noqa: S310 (the same)
+            text = re.sub(r"<[^>]+>", "\n", response.read().decode())
+    except OSError as error:
+        raise WalkError(f"{found[0]}: {error}") from None
     if missing := block.missing(text):
         raise WalkError(f"the screen-pop does not show {missing}:\n{text}")
 
