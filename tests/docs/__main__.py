@@ -15,7 +15,8 @@ MERMAID = "lib/python*/site-packages/mermaidx/assets/mermaid.js"
 def stage(folder: Path) -> None:
     """Write the pages into a folder, with all that they load."""
     (mermaid,) = (ROOT / ".venv" / "docs").glob(MERMAID)
-    Staging(folder).write(PAGES, SEE_ALSO, {"assets/mermaid.min.js": mermaid})
+    assets = {"assets/mermaid.min.js": mermaid, "assets/site.css": Path(__file__).with_name("site.css")}
+    Staging(folder).write(PAGES, SEE_ALSO, assets)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 
 from tests.docs.markdown import for_python_markdown, replace_links
@@ -15,6 +17,9 @@ DOCS = ROOT / "docs"
 # Pages outside of `docs/`, by their names in the site.
 OTHERS = {"README.md": "index.md", "CHANGELOG.md": "changelog.md"}
 
+# A link whose text is the name of its page: `[docs/agents.md](docs/agents.md#pipecat)`.
+_FILE_AS_TEXT = re.compile(r"\[((?:docs/)?[\w-]+\.md)\]\(((?:\.\./)?\1[)#])")
+
 
 class Staging:
     """The writer of the folder. A link to a page keeps its target; a link to a source file leads to a page with it."""
@@ -24,16 +29,16 @@ class Staging:
         self._sources: set[str] = set()
 
     def write(
-        self, generated: Mapping[str, Callable[[], str]], see_also: Mapping[str, str], scripts: Mapping[str, Path]
+        self, generated: Mapping[str, Callable[[], str]], see_also: Mapping[str, str], assets: Mapping[str, Path]
     ) -> None:
         """Write everything.
 
         `generated` makes pages by name, with links relative to `docs/`; `see_also` has the lines that begin pages, and
-        `scripts` the files of assets.
+        `assets` the files that pages load.
         """
         shutil.rmtree(self._folder, ignore_errors=True)
-        for name, script in scripts.items():
-            self._put(name, script.read_text(encoding="utf-8"))
+        for name, asset in assets.items():
+            self._put(name, asset.read_text(encoding="utf-8"))
         for page in [*OTHERS, *(f"docs/{path.name}" for path in sorted(DOCS.glob("*.md")))]:
             self._write_page(page, see_also)
         for picture in DOCS.glob("*.png"):
@@ -51,6 +56,7 @@ class Staging:
         if name in see_also:
             heading, _, rest = text.partition("\n")
             text = f"{heading}\n\n{see_also[name]}\n{rest}"
+        text = _FILE_AS_TEXT.sub(lambda found: f"[{_title(found[1]) or found[1]}]({found[2]}", text)
         self._put(name, for_python_markdown(replace_links(text, lambda target: self._target(path, target))))
 
     def _target(self, page: str, target: str, up: str = "") -> str:
@@ -69,6 +75,13 @@ class Staging:
         file = self._folder / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
+
+
+@cache
+def _title(page: str) -> str:
+    """Return the heading of a page, by which the site calls it; empty for a page of the repository's root."""
+    path = DOCS / page.removeprefix("docs/")
+    return path.read_text(encoding="utf-8").partition("\n")[0].lstrip("# ") if path.exists() else ""
 
 
 def _source_name(path: str) -> str:

@@ -31,10 +31,10 @@ def test_every_page_is_in_the_site(staged: Path) -> None:
 
 
 def test_links_to_pages_lead_to_the_pages_of_the_site(staged: Path) -> None:
-    assert "](screen-pop.md)" in text(staged, "index.md")
+    assert "([Screen-pop](screen-pop.md))" in text(staged, "index.md")
     assert "](glossary.md)" in text(staged, "CONTRIBUTING.md")
     assert "](docs/" not in text(staged, "index.md")
-    assert "](index.md#from-a-clone-to-a-service)" in text(staged, "first-steps.md")
+    assert "[README.md](index.md#from-a-clone-to-a-service)" in text(staged, "first-steps.md")
 
 
 def test_links_to_source_files_lead_to_pages_with_them(staged: Path) -> None:
