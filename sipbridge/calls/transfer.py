@@ -126,7 +126,8 @@ async def _refer(call: Call, plan: HandoffPlan) -> Transfer:
     """Transfer the caller by REFER (RFC 5589, 6: blind transfer). 202 alone confirms nothing."""
     began_at = time.monotonic()
     try:
-        end = await call.leg.refer(plan.uri, plan.headers, REFER_SECONDS)
+        # Before a Signal the journal must have our BYE first, so `hang_up` sends it.
+        end = await call.leg.refer(plan.uri, plan.headers, REFER_SECONDS, then_bye=call.signalled)
     except LegEnded:
         # The REFER was not sent: the leg has ended, or PJSIP refused the command.
         failed = abandon(call) if call.leg.ended.done() else Transfer.of(Confirmation.FAILED, REFER_NOT_SENT)

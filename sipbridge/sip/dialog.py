@@ -25,7 +25,7 @@ from sipbridge.sip.pjsip_errors import explain, put_in_words
 from sipbridge.sip.pjsip_functions import CallFunctions
 from sipbridge.sip.responses import add_warning
 from sipbridge.sip.thread import CallEvent, SipThread
-from sipbridge.telephony.sip_status import SipStatus, is_redirection
+from sipbridge.telephony.sip_status import SipStatus, is_redirection, is_success
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +67,7 @@ class Dialog:
         self._answered_at = 0.0
         self._clip_token = _NO_TOKEN
         self._refer_token = _NO_TOKEN
+        self._bye_after_refer = False
 
     # ------------------------------------------------------------ beginning
 
@@ -124,10 +125,11 @@ class Dialog:
             sip_status = SipStatus.SERVER_INTERNAL_ERROR
         self._end(self._listener, self._ended_by_us(sip_status))
 
-    def refer(self, uri: str, headers: dict[str, str]) -> None:
-        """Send REFER; the listener is notified of its outcome."""
+    def refer(self, uri: str, headers: dict[str, str], *, then_bye: bool = False) -> None:
+        """Send REFER; the listener is notified of its outcome. With `then_bye`, success ends the dialog."""
         if self._listener is None:
             return
+        self._bye_after_refer = then_bye
         self._table.revoke_token(self._refer_token)
         self._refer_token = self._table.issue_token(self)
         try:
@@ -279,6 +281,9 @@ class Dialog:
 
     def _on_refer_ended(self, listener: DialogListener, event: CallEvent) -> None:
         self._notify(partial(listener.refer_ended, event.status))
+        if self._bye_after_refer and is_success(event.status):
+            # Not at once: the next event may be the end of the dialog, whose slot may have another call by then.
+            self._thread.run_this_turn(partial(self.hang_up, SipStatus.OK, "", {}))
 
     def _on_refer_unserved(self, _listener: DialogListener, event: CallEvent) -> None:
         if self._refer_handler is not None:

@@ -17,6 +17,7 @@ from sipbridge.errors import DialFailed, LegEnded
 from sipbridge.sip.audio import AudioPump, LegAudio
 from sipbridge.sip.dialog import Dialog
 from sipbridge.sip.thread import SipThread
+from sipbridge.telephony.sip_status import is_success
 
 # A pause of this length ends a sentence.
 PAUSE_SECONDS = 0.4
@@ -84,10 +85,12 @@ class SipLeg:
             self._thread.post(partial(self._dialog.hang_up, sip_status, reason, dict(headers or {})))
         await wait_any(self.ended)
 
-    async def refer(self, uri: str, headers: Headers, timeout_seconds: float) -> ReferOutcome:
+    async def refer(
+        self, uri: str, headers: Headers, timeout_seconds: float, *, then_bye: bool = False
+    ) -> ReferOutcome:
         """Send REFER; return its outcome."""
         self._referred = self._loop.create_future()
-        self._thread.post(partial(self._dialog.refer, uri, dict(headers)))
+        self._thread.post(partial(self._dialog.refer, uri, dict(headers), then_bye=then_bye))
         await wait_any(self._referred, self.ended, timeout=timeout_seconds)
         if self._referred.done():
             return self._referred.result()
@@ -211,7 +214,7 @@ class SipLeg:
         """A NOTIFY gave the final status; 0 if none can come any more (RFC 3515, 2.4.5; RFC 6665, 4.1.3)."""
         if sip_status == 0:
             result = ReferResult.NO_NOTIFY
-        elif sip_status < 300:  # noqa: PLR2004 (a 2xx)
+        elif is_success(sip_status):
             result = ReferResult.ACCEPTED
         else:
             result = ReferResult.FAILED

@@ -110,6 +110,10 @@ class SipThread:
         except IndexError:  # none waits
             return 0.0
 
+    def run_this_turn(self, command: Callable[[], None]) -> None:
+        """Execute a command after the events of this turn have been handled."""
+        self._commands.append(command)
+
     def notify_loop(self, callback: Callable[[], None]) -> None:
         """Run a callback on the event loop, after all earlier ones."""
         self._callbacks.append(callback)

@@ -37,6 +37,11 @@ class SipStatus(IntEnum):
     SERVICE_UNAVAILABLE = 503, "Service Unavailable"
 
 
+def is_success(status: int) -> bool:
+    """Return True for a 2xx."""
+    return status // 100 == 2  # noqa: PLR2004 (the class of the status)
+
+
 def is_redirection(status: int) -> bool:
     """Return True for a 3xx: the request may be sent to other URIs."""
     return status // 100 == 3  # noqa: PLR2004 (the class of the status)

@@ -104,14 +104,24 @@ async def test_a_header_of_the_agent_replaces_the_destinations_in_any_case() -> 
 async def test_a_refer_that_notify_confirms_ends_the_call() -> None:
     world = World()
     await world.hand_off(destination="sales")
-    assert world.journal.only("centre.", "caller.refer", "caller.hang_up") == [
+    assert world.journal.only("centre.", "caller.refer", "caller.bye", "caller.hang_up") == [
         "centre.signal",
         "caller.refer",
-        "caller.hang_up",
+        "caller.bye",
     ]
     assert _end(world) == (HandoffState.COMPLETED, True, HANDED_OFF)
     assert world.handoff.transfer == "refer_accepted"
     assert _transfers(world) == [("refer", Result.SUCCESS, 200)]
+
+
+async def test_without_a_signal_the_journal_has_the_bye_after_a_refer_first() -> None:
+    world = World()
+    await world.hand_off(destination="carrier")
+    assert world.journal.only("caller.refer", "journal.hanging_up", "caller.bye", "caller.hang_up") == [
+        "caller.refer",
+        "journal.hanging_up by bridge",
+        "caller.hang_up",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -76,12 +76,17 @@ class FakeLeg:
         await self._journal.reach(f"{self._name}.hang_up")
         self._end(by_peer=False, sip_status=sip_status)
 
-    async def refer(self, uri: str, headers: Headers, timeout_seconds: float) -> ReferOutcome:
+    async def refer(
+        self, uri: str, headers: Headers, timeout_seconds: float, *, then_bye: bool = False
+    ) -> ReferOutcome:
         self._must_be_up()
         self.refers.append((uri, headers, timeout_seconds))
         await self._journal.reach(f"{self._name}.refer")
         if isinstance(self.referring, Exception):
             raise self.referring
+        if then_bye and self.referring.result is ReferResult.ACCEPTED and not self.ended.done():
+            self._journal.note(f"{self._name}.bye")
+            self._end(by_peer=False, sip_status=200)
         return self.referring
 
     def notify(self, sip_status: int, reason: str) -> None:

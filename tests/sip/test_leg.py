@@ -211,6 +211,51 @@ async def test_the_far_end_reports_the_outcome_of_a_refer(
     assert await referring == ReferOutcome(result, status)
 
 
+async def test_the_success_of_a_refer_ends_the_leg_in_the_same_turn_if_requested(stack: Stack) -> None:
+    leg = await stack.incoming()
+    referring = asyncio.ensure_future(leg.refer("sip:desk@example.com", {}, 5, then_bye=True))
+    await stack.settle()
+    ((_, _, number, _, _),) = stack.pjsip.sent
+    assert isinstance(number, int)
+    stack.pjsip.queue_event(pj.EventReferEnded, number=number, status=200)
+    assert await referring == ReferOutcome(ReferResult.ACCEPTED, 200)
+    assert stack.pjsip.sent[1:] == [("end", SLOT, 200, "", {})]
+    assert not leg.ended.result().by_peer
+
+
+@pytest.mark.parametrize(("status", "then_bye"), [(200, False), (486, True), (0, True)])
+async def test_any_other_end_of_a_refer_leaves_the_leg_as_it_is(stack: Stack, status: int, *, then_bye: bool) -> None:
+    leg = await stack.incoming()
+    referring = asyncio.ensure_future(leg.refer("sip:desk@example.com", {}, 5, then_bye=then_bye))
+    await stack.settle()
+    ((_, _, number, _, _),) = stack.pjsip.sent
+    assert isinstance(number, int)
+    stack.pjsip.queue_event(pj.EventReferEnded, number=number, status=status)
+    await referring
+    await stack.settle()
+    assert len(stack.pjsip.sent) == 1
+    assert not leg.ended.done()
+
+
+async def test_a_bye_right_after_the_success_of_a_refer_gets_none_of_ours(stack: Stack) -> None:
+    leg = await stack.incoming()
+    referring = asyncio.ensure_future(leg.refer("sip:desk@example.com", {}, 5, then_bye=True))
+    await stack.settle()
+    ((_, _, number, _, _),) = stack.pjsip.sent
+    assert isinstance(number, int)
+
+    def both() -> None:
+        stack.pjsip.queue_event(pj.EventReferEnded, number=number, status=200)
+        stack.end()
+
+    stack.pjsip.on_poll(both)
+    assert await referring == ReferOutcome(ReferResult.ACCEPTED, 200)
+    await stack.settle()
+    # The slot of the leg may have another call by then.
+    assert len(stack.pjsip.sent) == 1
+    assert leg.ended.result().by_peer
+
+
 async def test_a_bye_before_the_notify_and_silence_are_outcomes_too(stack: Stack) -> None:
     leg = await stack.incoming()
     assert await leg.refer("sip:desk@example.com", {}, 0.01) == ReferOutcome(ReferResult.NO_NOTIFY, 0)

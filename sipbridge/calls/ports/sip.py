@@ -163,8 +163,13 @@ class Leg(Protocol):
     async def hang_up(self, sip_status: int = 200, headers: Headers | None = None, reason: str = "") -> None:
         """End the leg in any state, by a final response, CANCEL or BYE; return when it has ended. Never raises."""
 
-    async def refer(self, uri: str, headers: Headers, timeout_seconds: float) -> ReferOutcome:
-        """Transfer the peer blindly (RFC 3515, RFC 5589): send REFER, and follow NOTIFY up to the final one."""
+    async def refer(
+        self, uri: str, headers: Headers, timeout_seconds: float, *, then_bye: bool = False
+    ) -> ReferOutcome:
+        """Transfer the peer blindly (RFC 3515, RFC 5589): send REFER, and follow NOTIFY up to the final one.
+
+        With `then_bye`, a NOTIFY of success also ends the leg, at once.
+        """
 
     def notify(self, sip_status: int, reason: str) -> None:
         """Send the final NOTIFY of the REFER that was accepted last (RFC 3515, 2.4.5)."""
