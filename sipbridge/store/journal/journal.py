@@ -57,6 +57,8 @@ class FileJournal:
         # Resolved after the next sync: their entries are written. Changed only while `_appending` is held.
         self._unsynced: list[asyncio.Future[bool]] = []
         self._lazy_timer: asyncio.TimerHandle | None = None
+        # By call: until a handoff's entry is known to be written with that of its Signal.
+        self._handoff_timers: dict[str, asyncio.TimerHandle] = {}
         self._closed = False
         self._write_due, self._sync_due = _Flag(), _Flag()
         self._writer = threading.Thread(target=self._write, name="journal-writer", daemon=True)
@@ -76,11 +78,16 @@ class FileJournal:
         """Record that a handoff begins, whose record the store will have later."""
         if not self._closed:
             self._queue.append(_Write(entries.handing_off(record)))
-            asyncio.get_running_loop().call_later(SIGNAL_SECONDS, self._wake_writer)
+            timer = asyncio.get_running_loop().call_later(SIGNAL_SECONDS, self._write_handoff, record.call_id)
+            self._handoff_timers[record.call_id] = timer
 
     async def signalling(self, record: CallRecord) -> bool:
         """Record that a Signal is about to be sent; return False if the disk did not confirm it in time."""
-        return await self._write_now(entries.signalling(record), synced=True)
+        synced = await self._write_now(entries.signalling(record), synced=True)
+        timer = self._handoff_timers.pop(record.call_id, None)
+        if timer is not None:  # it would wake the loop and the writer for nothing
+            timer.cancel()
+        return synced
 
     def signalled(self, call_id: str, result: SignalResult) -> None:
         """Record the result of the Signal."""
@@ -156,6 +163,10 @@ class FileJournal:
         if not self._closed:
             self._queue.append(_Write(entry))
             self._start_timer()
+
+    def _write_handoff(self, call_id: str) -> None:
+        self._handoff_timers.pop(call_id, None)
+        self._wake_writer()
 
     def _start_timer(self) -> None:
         if self._lazy_timer is None:

@@ -88,6 +88,22 @@ async def test_the_record_of_a_handoff_is_written_before_its_signal(
     assert open_calls_in(path) == [Unfinished(record, HEADERS, None)]
 
 
+async def test_a_signal_soon_after_its_handoff_leaves_the_next_entry_for_later(
+    reopen: Open, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "LAZY_SECONDS", 60.0)
+    monkeypatch.setattr(journal_module, "SIGNAL_SECONDS", 0.2)
+    monkeypatch.setattr(file_module.JournalFile, "sync", lambda _: True)  # a busy disk may take longer than that
+    journal, record = reopen(), make_record(handoff=make_handoff())
+    await journal.begin(make_record(), HEADERS)
+    journal.handing_off(record)
+    assert await journal.signalling(record)
+    journal.signalled(record.call_id, SignalResult.ACCEPTED)
+    # The timer of the handoff would have the journal written.
+    await asyncio.sleep(2 * journal_module.SIGNAL_SECONDS)
+    assert b"signalled" not in path.read_bytes()
+
+
 @pytest.mark.parametrize(
     ("result", "found"),
     [
