@@ -73,9 +73,11 @@ _SANITIZER_OPTIONS = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_
 # SWIG's wrapper has six megabytes of source, but handles no audio: -O1 compiles it in a fraction of the time of -O3.
 RELEASE = Flavour(
     "release",
-    pjsip="-O2 -fPIC -DNDEBUG",
-    native=("-O2", "-std=c++17", "-Wall", "-fPIC"),
+    pjsip="-O2 -fPIC -fno-semantic-interposition -DNDEBUG",
+    native=("-O2", "-std=c++17", "-Wall", "-fPIC", "-fno-semantic-interposition"),
     wrapper=("-O1", "-std=c++17", "-w", "-fPIC"),
+    # No other library replaces its functions, so calls within the module need no indirection.
+    link=("-Wl,-Bsymbolic",),
 )
 # PJSIP casts pointers between its structs and calls functions through other types. So alignment and vptr are not
 # checked; memory, overflows, shifts and bounds are.

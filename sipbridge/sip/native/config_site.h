@@ -27,6 +27,9 @@
 /* A connection on which the peer sends no complete message and no ping within so many seconds is closed. */
 #define PJSIP_TCP_INITIAL_TIMEOUT       10
 #define PJSIP_TRANSPORT_SERVER_IDLE_TIME_FIRST 10
+/* One thread polls each queue, so epoll need not choose among several; without that choice a change of a socket's events
+ * is one system call instead of two. */
+#define PJ_IOQUEUE_DEFAULT_EPOLL_FLAGS  0
 /* A turn of the media clock reads the packets of all calls. */
 #define PJ_IOQUEUE_MAX_EVENTS_IN_SINGLE_POLL 64
 

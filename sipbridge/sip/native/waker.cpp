@@ -6,6 +6,7 @@
 #include "unheard.hpp"
 
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
@@ -21,7 +22,7 @@ using std::string;
 
 namespace {
 
-std::atomic<pj_sock_t> wakerSocket{PJ_INVALID_SOCKET};
+std::atomic<int> wakerSocket{-1};
 pj_activesock_t *wakerReader = nullptr;
 std::atomic<bool> wakePending{false}, woken{false};
 using Clock = std::chrono::steady_clock;
@@ -37,30 +38,27 @@ pj_bool_t onWakerRead(pj_activesock_t *, void *, pj_size_t, pj_status_t, pj_size
 }  // namespace
 
 void openWaker() {
-    // A datagram socket connected to itself receives nothing from others.
-    pj_sockaddr_in address;
-    int length = sizeof(address);
-    const pj_str_t loopback = pj_str(const_cast<char *>("127.0.0.1"));
-    PJSUA2_CHECK_EXPR(pj_sockaddr_in_init(&address, &loopback, 0));
-    pj_sock_t opened = PJ_INVALID_SOCKET;
-    PJSUA2_CHECK_EXPR(pj_sock_socket(pj_AF_INET(), pj_SOCK_DGRAM(), 0, &opened));
-    PJSUA2_CHECK_EXPR(pj_sock_bind(opened, &address, length));
-    PJSUA2_CHECK_EXPR(pj_sock_getsockname(opened, &address, &length));
-    PJSUA2_CHECK_EXPR(pj_sock_connect(opened, &address, length));
+    // Of the Unix domain: over the loopback a wake would cost a pass through the IP stack, on the event loop's time.
+    int pair[2];
+    if (::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0, pair) != 0)
+        PJSUA2_RAISE_ERROR(pj_get_os_error());
     pj_activesock_cb callbacks;
     pj_bzero(&callbacks, sizeof(callbacks));
     callbacks.on_data_read = &onWakerRead;
     pj_pool_t *pool = pjsua_get_var()->pool;
-    PJSUA2_CHECK_EXPR(pj_activesock_create(pool, opened, pj_SOCK_DGRAM(), NULL,
+    // Before anything that may raise, so that `closeWaker` closes it.
+    wakerSocket = pair[0];
+    PJSUA2_CHECK_EXPR(pj_activesock_create(pool, pair[1], pj_SOCK_DGRAM(), NULL,
                                            pjsip_endpt_get_ioqueue(pjsua_get_pjsip_endpt()), &callbacks, NULL,
                                            &wakerReader));
     PJSUA2_CHECK_EXPR(pj_activesock_start_read(wakerReader, pool, 16, 0));
-    wakerSocket = opened;
 }
 
 void closeWaker() {
     // This comes first, because another file may get the number of a closed socket.
-    wakerSocket = PJ_INVALID_SOCKET;
+    const int socket = wakerSocket.exchange(-1);
+    if (socket >= 0)
+        ::close(socket);
     if (wakerReader)
         pj_activesock_close(wakerReader);
     wakerReader = nullptr;
@@ -68,9 +66,9 @@ void closeWaker() {
 
 void wakeSipThread() {
     // Without PJLIB, because the caller may be a thread that is not registered with it.
-    const pj_sock_t socket = wakerSocket;
-    if (socket != PJ_INVALID_SOCKET && !wakePending.exchange(true))
-        (void)::send(static_cast<int>(socket), "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    const int socket = wakerSocket;
+    if (socket >= 0 && !wakePending.exchange(true))
+        (void)::send(socket, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
 std::vector<CallEvent> pollEvents(int milliseconds, int gatherMilliseconds) {
