@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE :=
 NATIVE := $(wildcard sipbridge/sip/native/*.[ch]pp tests/native/*.[ch]pp)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-chat demo-cluster test unit format lint docs tutorial bench bench-media bench-peer bench-chat bench-pages bench-fleet kills kills-chat takeovers moves-chat reloads soak overload fuzz sanitize run lock clean
+.PHONY: help setup demo demo-chat demo-cluster test unit format lint docs tutorial bench bench-media bench-peer bench-chat bench-pages bench-fleet bench-cluster kills kills-chat takeovers moves-chat reloads soak overload fuzz sanitize run lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
@@ -72,6 +72,9 @@ bench-pages: setup ## Measure screen-pop pages: processor time per view and per 
 
 bench-fleet: setup ## Measure what a Redis that up to 1,000 nodes share has to do: make bench-fleet NODES=10,100
 	@$(BIN)/python -m tests.bench.fleet $(if $(NODES),--nodes $(NODES))
+
+bench-cluster: setup ## Measure three nodes behind Kamailio: commands at another node, calls while one drains or is dead, takeover of 100 calls
+	@$(BIN)/python -m tests.bench.cluster
 
 kills: setup ## Kill the bridge repeatedly with calls in progress: make kills KILLS=100
 	@$(BIN)/python -m tests.soak.kills --kills $(or $(KILLS),100)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import fleet, media, peer
+from tests.bench import cluster, fleet, media, peer
 from tests.bench import handoffs as bench
 from tests.bench.media_results import ROUND_TRIP, TO_AGENT, TO_CALLER
 from tests.bench.peer_report import ASTERISK, SIPBRIDGE, figures
@@ -81,3 +81,19 @@ def test_the_fleet_benchmark_sends_what_a_bridge_sends_for_each_node(
     assert without["wakes_per_second"] == 0
     assert read["wakes_per_second"] > 3 * read["calls_per_second"]
     assert "3 " in capsys.readouterr().out
+
+
+@pytest.mark.timeout(180)  # a takeover
+def test_the_cluster_benchmark_measures_commands_a_drain_and_a_takeover(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "build" / "bench-cluster.json"
+    cluster.main(["--requests", "4", "--calls", "4", "--lease", "2", "--output", str(file)])
+    figures = json.loads(file.read_text())
+    names = ["GET detail", "POST turns", "POST hangup", "POST handoff"]
+    assert [command["name"] for command in figures["commands"]] == names
+    assert all(command["at_owner"]["p50"] > 0 < command["forwarded"]["p50"] for command in figures["commands"])
+    assert figures["draining_ms"]["p50"] > 0
+    assert (figures["signalled"], figures["signalled_twice"]) == (4, 0)
+    assert figures["dead_ms"] > 1000, "the first call of the dead node waits for its silence"
+    assert "met    each of them signalled once: 4, 0 twice" in capsys.readouterr().out

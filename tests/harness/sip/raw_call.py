@@ -94,6 +94,10 @@ class RawCall:
         self._to = to[0] if to else self._to
         if contact:
             self._target = contact[1]
+        if self.status < _REJECTED:
+            # RFC 3261, 12.1.2: what follows takes the way back through the proxies.
+            passed = re.findall(rb"^Record-Route: *(.*\r\n)", self.answer, re.MULTILINE)
+            self._headers += b"".join(b"Route: " + each for each in reversed(passed))
         return self.status
 
     def cancel(self, headers: bytes = b"") -> int:
