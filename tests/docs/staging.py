@@ -44,9 +44,7 @@ class Staging:
         for picture in DOCS.glob("*.png"):
             shutil.copy(picture, self._folder)
         for name, make in generated.items():
-            up = "../" * name.count("/")
-            text = replace_links(make(), lambda target, up=up: self._target("docs/index.md", target, up))  # type: ignore[misc]
-            self._put(name, text)
+            self._put(name, self._linked(make(), "docs/index.md", "../" * name.count("/")))
         for path in sorted(self._sources):
             self._put(_source_name(path), source_page(ROOT, path))
 
@@ -56,11 +54,15 @@ class Staging:
         if name in see_also:
             heading, _, rest = text.partition("\n")
             text = f"{heading}\n\n{see_also[name]}\n{rest}"
-        text = _FILE_AS_TEXT.sub(lambda found: f"[{_title(found[1]) or found[1]}]({found[2]}", text)
-        self._put(name, for_python_markdown(replace_links(text, lambda target: self._target(path, target))))
+        self._put(name, for_python_markdown(self._linked(text, path)))
 
-    def _target(self, page: str, target: str, up: str = "") -> str:
-        """Return the target of a link for the site: relative to the staged page, which may be in a folder."""
+    def _linked(self, text: str, page: str, up: str = "") -> str:
+        """Return the text of a page with the links of the site. `up` leads from its folder to that of all pages."""
+        named = _FILE_AS_TEXT.sub(lambda found: f"[{_title(found[1]) or found[1]}]({found[2]}", text)
+        return replace_links(named, lambda target: self._target(page, target, up))
+
+    def _target(self, page: str, target: str, up: str) -> str:
+        """Return the target of a link for the site: relative to the staged page."""
         link, _, anchor = target.partition("#")
         if not link or "://" in link:
             return target

@@ -12,7 +12,7 @@ from tests.docs.staging import DOCS, ROOT, Staging
 @pytest.fixture(scope="module")
 def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("docs")
-    made = {"reference/made.md": lambda: "# Made\n[m](metrics.md#logs), [d](../sipbridge/dns)\n"}
+    made = {"reference/made.md": lambda: "# Made\n[metrics.md](metrics.md#logs), [d](../sipbridge/dns)\n"}
     Staging(folder).write(made, {"metrics.md": "SEE ALSO"}, {"assets/icon.js": DOCS / "glossary.md"})
     return folder
 
@@ -50,4 +50,4 @@ def test_a_page_begins_with_its_line_to_the_reference(staged: Path) -> None:
 
 
 def test_links_of_generated_pages_are_relative_to_their_folder(staged: Path) -> None:
-    assert text(staged, "reference/made.md") == "# Made\n[m](../metrics.md#logs), [d](../source/sipbridge/dns.md)"
+    assert text(staged, "reference/made.md") == "# Made\n[Metrics](../metrics.md#logs), [d](../source/sipbridge/dns.md)"

@@ -32,18 +32,19 @@ def page() -> str:
     schemas = [_schema(name, each) for name, each in sorted(document["components"]["schemas"].items())]
     keys = document["components"]["securitySchemes"].items()
     return (
-        f"{_HEAD}{table(('operation', 'what it does'), _summaries(document['paths']))}\n"
+        f"{_HEAD}{''.join(_summaries(document['paths']))}\n"
         f"## Keys\n\n{table(('name', 'key'), ((code(name), each['description']) for name, each in keys))}\n"
         f"## Operations\n\n{''.join(operations)}"
         f"## Webhook requests\n\n{''.join(webhooks)}## Schemas\n\n{''.join(schemas)}"
     )
 
 
-def _summaries(paths: Json) -> Iterator[tuple[str, str]]:
+def _summaries(paths: Json) -> Iterator[str]:
+    """Yield an item of a list for each operation, with a link to its section."""
     for path, methods in paths.items():
         for method, described in methods.items():
             heading = f"{method.upper()} {path}"
-            yield f"[{code(heading)}](reference/http.md#{anchor_of(heading)})", described["summary"]
+            yield f"- [{code(heading)}](reference/http.md#{anchor_of(heading)}): {described['summary'].rstrip('.')}\n"
 
 
 def _operation(heading: str, described: Json) -> str:

@@ -15,7 +15,12 @@ _PACKAGE = Path(__file__).resolve().parents[3] / "sipbridge"
 _NO_LOGS = ("simulators", "agents/websocket")
 _NOTHING = ast.Pass()
 _LEVELS = ("debug", "info", "warning", "error", "exception", "critical", "log")
-_HEAD = """# Log events
+_HEAD = """---
+hide:
+  - toc
+---
+
+# Log events
 
 This table is made from the program's calls of `logging`.
 [metrics.md](metrics.md#logs) describes the lines, and [operations.md](operations.md#log-events) the rules for them.

@@ -10,7 +10,12 @@ from sipbridge.telemetry.series import Histograms
 from tests.docs.tables import code, table, tables_of
 from tests.monitoring.catalogue import bridge_series
 
-_HEAD = """# All metrics
+_HEAD = """---
+hide:
+  - toc
+---
+
+# All metrics
 
 This table is made from the program's registry; [metrics.md](metrics.md) explains how to read the metrics.
 
