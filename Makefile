@@ -1,4 +1,4 @@
-# `make` alone lists the targets. All of them but `help`, `tutorial` and `clean` first make .venv ready.
+# `make` alone lists the targets. All of them but `help`, `dist`, `tutorial` and `clean` first make .venv ready.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -103,6 +103,11 @@ fuzz: setup ## Send hostile messages while calls are in progress: make fuzz MESS
 sanitize: setup ## Run the system tests with PJSIP and the native layer compiled for ASan and UBSan
 	@$(BIN)/python config/build/sanitize $(TESTS)
 
+# Not in .venv: releases are built by tools of their own (config/locks/dist.lock).
+.PHONY: dist
+dist: ## Build the files of a release into dist/: make dist IMAGE=no leaves the image out (docs/releasing.md)
+	@$(PYTHON) config/build/dist $(if $(filter no,$(IMAGE)),--no-image)
+
 run: setup ## Run the service: make run CONFIG=my.yaml
 	@$(if $(CONFIG),,$(error name a configuration file: make run CONFIG=my.yaml))$(BIN)/sipbridge run --config $(CONFIG)
 
@@ -121,6 +126,8 @@ lock: setup ## Renew the lock files in config/locks/
 	  --generate-hashes --no-header --no-annotate --quiet --output-file config/locks/peers.lock
 	@$(BIN)/uv pip compile --group docs --excludes config/locks/docs.without --universal --python-version 3.11 --upgrade \
 	  --generate-hashes --no-header --no-annotate --quiet --output-file config/locks/docs.lock
+	@$(BIN)/uv pip compile config/locks/dist.in --constraint config/locks/build.lock --universal --python-version 3.11 --upgrade \
+	  --generate-hashes --no-header --no-annotate --quiet --output-file config/locks/dist.lock
 
 clean: ## Remove .venv and the files of tools (PJSIP stays in the cache)
 	rm -rf .venv dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -94,8 +94,8 @@ def run(file: Path, log_format: str) -> int:
         if error.name != "sipbridge_pjsip":
             raise
         raise StartupError(
-            "PJSIP's Python module, sipbridge_pjsip, is not installed; run `make setup`, or install the wheel that "
-            "config/build/pjsip builds"
+            "PJSIP's Python module, sipbridge_pjsip, is not installed; install the release's wheel of it, or run "
+            "`make setup` in a clone"
         ) from None
     text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
     return run_service(file, "text" if text else "json")

@@ -12,10 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from . import compiling, recipe, source, wheel
+from . import compiling, recipe, source, srtp, wheel
 from .progress import Progress, StepFailed
 from .recipe import Flavour
 from .source import Source
+
+# A portable wheel gets a copy of Debian's library later (release/artefacts.py).
+SAMPLERATE_LICENCE = Path("/usr/share/doc/libsamplerate0/copyright")
 
 
 def home() -> Path:
@@ -77,8 +80,12 @@ def _build(progress: Progress, cache: Path, found: Source, scratch: Path, flavou
     finished.mkdir()
     with progress.step(f"PJSIP: unpack {found.version}"):
         found.copy_to(tree)
-    modules = compiling.compile_package(progress, tree, work, flavour)
-    path = wheel.write(finished, modules, tree / "COPYING", parts, key)
+    own_srtp = srtp.build(progress, cache, scratch, flavour.pjsip) if flavour.portable else None
+    modules = compiling.compile_package(progress, tree, work, flavour, own_srtp)
+    licences = {"COPYING": tree / "COPYING"}
+    if own_srtp:
+        licences |= {"libsrtp": own_srtp / "LICENSE", "libsamplerate": SAMPLERATE_LICENCE}
+    path = wheel.write(finished, modules, licences, parts, flavour.python_tag, key)
     finished.rename(cache / key)
     return cache / key / path.name
 

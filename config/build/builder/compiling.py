@@ -14,7 +14,6 @@ from .progress import Progress, StepFailed
 from .recipe import Flavour
 
 PACKAGE = "sipbridge_pjsip"
-MODULE = f"_pjsua2{sysconfig.get_config_var('EXT_SUFFIX')}"
 DETECTED = {
     "pjlib/include/pj/compat/os_auto.h": {
         "epoll": r"^#\s*define PJ_IOQUEUE_IMP\s+PJ_IOQUEUE_IMP_EPOLL",
@@ -39,8 +38,12 @@ print(pjlib.pj_ioqueue_name().decode(), pjsua2.builtMaxLegs(), kept)
 """
 
 
-def compile_package(progress: Progress, tree: Path, work: Path, flavour: Flavour) -> tuple[Path, ...]:
+def compile_package(
+    progress: Progress, tree: Path, work: Path, flavour: Flavour, own_srtp: Path | None = None
+) -> tuple[Path, ...]:
     """Build the unpacked source; return the modules of the package, all in one directory below `work`.
+
+    `own_srtp` has a libsrtp that becomes part of the module, instead of the system's.
 
     Raises:
         StepFailed: a step failed, or the compiled module is not as configured.
@@ -49,7 +52,7 @@ def compile_package(progress: Progress, tree: Path, work: Path, flavour: Flavour
         shutil.copy(path, work)
     package = make_package(work)
     _prepare(tree, work)
-    progress.together(lambda: _configure(progress, tree, flavour), lambda: _generate(progress, tree, work))
+    progress.together(lambda: _configure(progress, tree, flavour, own_srtp), lambda: _generate(progress, tree, work))
     # The wrapper is one long compilation that needs only the headers, so it runs beside that of the libraries.
     # `make dep` is not needed, because nothing here is built twice.
     make = ["nice", "-n3", "make", f"-j{len(os.sched_getaffinity(0))}", "lib"]
@@ -59,7 +62,7 @@ def compile_package(progress: Progress, tree: Path, work: Path, flavour: Flavour
     )
     _link(progress, tree, work, flavour)
     _prove(work, flavour)
-    return tuple(package / name for name in ("__init__.py", "pjsua2.py", MODULE))
+    return tuple(package / name for name in ("__init__.py", "pjsua2.py", flavour.module))
 
 
 def make_package(work: Path) -> Path:
@@ -80,8 +83,11 @@ def _prepare(tree: Path, work: Path) -> None:
         patches.apply(patch, tree)
 
 
-def _configure(progress: Progress, tree: Path, flavour: Flavour) -> None:
-    flags = {"CFLAGS": flavour.pjsip, "CXXFLAGS": flavour.pjsip}
+def _configure(progress: Progress, tree: Path, flavour: Flavour, own_srtp: Path | None) -> None:
+    include = f" -I{own_srtp / 'include'}" if own_srtp else ""
+    flags = {"CFLAGS": f"{flavour.pjsip}{include}", "CXXFLAGS": f"{flavour.pjsip}{include}"}
+    if own_srtp:
+        flags["LDFLAGS"] = f"-L{own_srtp / 'lib'}"
     log = progress.run("PJSIP: configure", ["./configure", *recipe.CONFIGURE], cwd=tree, env=flags)
     _check_detected(tree, log)
 
@@ -119,7 +125,8 @@ def _link(progress: Progress, tree: Path, work: Path, flavour: Flavour) -> None:
     libraries = [*_helper(tree, "ldflags"), *(f"-l{name}" for name in _helper(tree, "libs"))]
     objects = [str(work / name) for name in ("wrapper.o", *OBJECTS.values())]
     progress.run(
-        "PJSIP: link", ["g++", "-shared", *flavour.link, "-o", str(work / PACKAGE / MODULE), *objects, *libraries]
+        "PJSIP: link",
+        ["g++", "-shared", *flavour.link, "-o", str(work / PACKAGE / flavour.module), *objects, *libraries],
     )
 
 
@@ -147,10 +154,14 @@ def _prove(work: Path, flavour: Flavour) -> None:
     if kept != "256":
         raise StepFailed(f"only {kept} of the 256 codes of mu-law pass through the compiled module unchanged")
     linked = subprocess.run(
-        ["readelf", "-d", work / PACKAGE / MODULE], capture_output=True, text=True, check=True
+        ["readelf", "-d", work / PACKAGE / flavour.module], capture_output=True, text=True, check=True
     ).stdout
-    if missing := [name for name in LINKED if f"[{name}.so" not in linked]:
-        raise StepFailed(f"the compiled module does not use {', '.join(missing)}")
+    found = {name for name in LINKED if f"[{name}.so" in linked}
+    expected = set(LINKED) - ({"libsrtp2"} if flavour.portable else set())
+    if missing := expected - found:
+        raise StepFailed(f"the compiled module does not use {', '.join(sorted(missing))}")
+    if found > expected:
+        raise StepFailed("the compiled module uses the system's libsrtp")
 
 
 def _compiled(log: Path) -> str:

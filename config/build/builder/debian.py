@@ -1,7 +1,7 @@
-"""PJSIP's source from Debian's archive, fetched and verified by apt.
+"""Sources from Debian's archive, fetched and verified by apt.
 
-Debian's source package `asterisk` has PJSIP as a component tarball. apt checks the signature of the archive, with it
-the hash of the index, and with that the hash of the tarball. The machine's own apt state does not change.
+apt checks the signature of the archive, with it the hash of the index, and with that the hash of the tarball. The
+machine's own apt state does not change.
 """
 
 # ruff: noqa: S603, S607  (the tools of this machine, found as its user would)
@@ -14,9 +14,6 @@ from typing import NamedTuple
 
 from .progress import Progress, StepFailed
 
-SUITE = "sid"
-PACKAGE = "asterisk"
-COMPONENT = "orig-Xpjproject.tar."
 KEYRINGS = Path("/usr/share/keyrings")
 APT_HELPER = "/usr/lib/apt/apt-helper"
 # The address of Debian's archive on a system that is derived from Debian (package python-apt-common).
@@ -27,6 +24,15 @@ OTHER_WAYS = (
 )
 
 
+class Wanted(NamedTuple):
+    """A tarball of a source package: what it contains, the suite, the package, and a part of the tarball's name."""
+
+    what: str
+    suite: str
+    package: str
+    part: str
+
+
 class Download(NamedTuple):
     """The tarball in apt's index, whose hash the signature of the archive covers."""
 
@@ -35,7 +41,7 @@ class Download(NamedTuple):
     sha256: str
 
 
-def fetch(progress: Progress, directory: Path) -> tuple[Path, str]:
+def fetch(progress: Progress, wanted: Wanted, directory: Path) -> tuple[Path, str]:
     """Fetch the tarball into `directory`; return its path and its SHA-256.
 
     Raises:
@@ -46,13 +52,13 @@ def fetch(progress: Progress, directory: Path) -> tuple[Path, str]:
         raise StepFailed(f"Debian's archive keys are missing: install debian-archive-keyring. {OTHER_WAYS}")
     failure = StepFailed(f"No mirror of Debian's archive is known here. {OTHER_WAYS}")
     for number, mirror in enumerate(mirrors(), 1):
-        options = _private_apt(directory / f"apt-{number}", mirror, keys[0])
+        options = _private_apt(directory / f"apt-{wanted.package}-{number}", mirror, keys[0], wanted.suite)
         try:
-            progress.run(f"PJSIP: index of Debian's archive ({number})", ["apt-get", *options, "update"])
-            found = _locate(options)
+            progress.run(f"{wanted.what}: index of Debian's archive ({number})", ["apt-get", *options, "update"])
+            found = _locate(options, wanted)
             target = directory / found.name
             argv = [APT_HELPER, *options, "download-file", found.uri, str(target), f"SHA256:{found.sha256}"]
-            progress.run("PJSIP: source from Debian's archive", argv)
+            progress.run(f"{wanted.what}: source from Debian's archive", argv)
         except StepFailed as error:
             failure = StepFailed(f"{error}\n  {OTHER_WAYS}")
         else:
@@ -74,7 +80,7 @@ def mirrors() -> Iterator[str]:
         yield from sorted(_machine_mirrors(), key=lambda uri: not uri.endswith("/debian"))
     if ARCHIVE_ADDRESSES.exists():
         for section in ARCHIVE_ADDRESSES.read_text().split("\n\n"):
-            if re.search(rf"^Suite: {SUITE}$", section, re.MULTILINE):
+            if re.search(r"^Suite: sid$", section, re.MULTILINE):
                 yield from re.findall(r"^BaseURI: *(\S+)$", section, re.MULTILINE)
                 return
 
@@ -91,11 +97,11 @@ def _is_debian() -> bool:
     return re.search(r'^ID="?debian"?$', release, re.MULTILINE) is not None
 
 
-def _private_apt(directory: Path, mirror: str, keyring: Path) -> list[str]:
+def _private_apt(directory: Path, mirror: str, keyring: Path, suite: str) -> list[str]:
     lists = directory / "lists"
     (lists / "partial").mkdir(parents=True)
     sources = directory / "sources.list"
-    sources.write_text(f"deb-src [signed-by={keyring}] {mirror} {SUITE} main\n")
+    sources.write_text(f"deb-src [signed-by={keyring}] {mirror} {suite} main\n")
     options = {
         "Dir::Etc::SourceList": str(sources),
         "Dir::Etc::SourceParts": "-",
@@ -110,10 +116,11 @@ def _private_apt(directory: Path, mirror: str, keyring: Path) -> list[str]:
     return [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
 
 
-def _locate(options: list[str]) -> Download:
-    argv = ["apt-get", *options, "source", "-qq", "--print-uris", "--only-source", PACKAGE]
+def _locate(options: list[str], wanted: Wanted) -> Download:
+    argv = ["apt-get", *options, "source", "-qq", "--print-uris", "--only-source", wanted.package]
     printed = subprocess.run(argv, capture_output=True, text=True, check=False)
     for uri, name, sha256 in re.findall(r"^'(\S+)' (\S+) \d+ SHA256:([0-9a-f]{64})$", printed.stdout, re.MULTILINE):
-        if COMPONENT in name:
+        if wanted.part in name and not name.endswith(".asc"):
             return Download(uri, name, sha256)
-    raise StepFailed(f"Debian's source package {PACKAGE} does not contain PJSIP: {printed.stderr.strip()[-300:]}")
+    reason = printed.stderr.strip()[-300:]
+    raise StepFailed(f"Debian's source package {wanted.package} does not contain {wanted.what}: {reason}")

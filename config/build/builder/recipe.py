@@ -7,9 +7,10 @@ import platform
 import subprocess
 import sys
 import sysconfig
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from . import srtp
 from .progress import StepFailed
 from .source import Source
 
@@ -18,7 +19,7 @@ NATIVE = HERE.parents[2] / "sipbridge" / "sip" / "native"
 SOURCES = tuple(sorted(NATIVE.glob("*.cpp")))
 INPUTS = (NATIVE / "config_site.h", NATIVE / "pjsua2.i", *sorted(NATIVE.glob("*.hpp")), *SOURCES)
 PATCHES = tuple(sorted((NATIVE / "patches").glob("*.patch")))
-CODE = tuple(HERE / name for name in ("recipe.py", "patches.py", "compiling.py", "wheel.py"))
+CODE = tuple(HERE / name for name in ("recipe.py", "patches.py", "compiling.py", "srtp.py", "wheel.py"))
 LIBRARIES = ("openssl", "libsrtp2", "samplerate", "uuid")  # pkg-config's names
 
 CONFIGURE = (
@@ -45,12 +46,16 @@ CONFIGURE = (
     "--disable-opencore-amr",
     "--disable-bcg729",
 )
+STABLE_TAG, STABLE_VERSION = "cp311", "0x030b0000"  # the oldest Python that sipbridge supports
 SWIG = ("-c++", "-python", "-threads", "-w312,402,473")
 
 
 @dataclass(frozen=True, slots=True)
 class Flavour:
-    """The flags of a kind of build: of PJSIP's libraries, our C++, SWIG's wrapper and the linker."""
+    """The flags of a kind of build: of PJSIP's libraries, our C++, SWIG's wrapper and the linker.
+
+    `portable` is a build for Python's stable ABI, with a libsrtp of its own.
+    """
 
     name: str
     pjsip: str
@@ -58,6 +63,18 @@ class Flavour:
     wrapper: tuple[str, ...]
     link: tuple[str, ...] = ()
     preload: tuple[str, ...] = ()
+    portable: bool = False
+
+    @property
+    def module(self) -> str:
+        """Return the file name of the compiled module."""
+        return f"_pjsua2{'.abi3.so' if self.portable else sysconfig.get_config_var('EXT_SUFFIX')}"
+
+    @property
+    def python_tag(self) -> str:
+        """Return the tag of the Pythons that can load the module (PEP 425)."""
+        this = f"cp{sys.version_info[0]}{sys.version_info[1]}"
+        return f"{STABLE_TAG}-abi3" if self.portable else f"{this}-{this}{sys.abiflags}"
 
     def environ(self) -> dict[str, str]:
         """Return the environment variables of a program that loads the module."""
@@ -78,6 +95,10 @@ RELEASE = Flavour(
     wrapper=("-O1", "-std=c++17", "-w", "-fPIC"),
     # No other library replaces its functions, so calls within the module need no indirection.
     link=("-Wl,-Bsymbolic",),
+)
+# One module for Python 3.11 and all newer ones, as releases have it (docs/releasing.md). It needs SWIG 4.2 or newer.
+PORTABLE = replace(
+    RELEASE, name="portable", wrapper=(*RELEASE.wrapper, f"-DPy_LIMITED_API={STABLE_VERSION}"), portable=True
 )
 # PJSIP casts pointers between its structs and calls functions through other types. So alignment and vptr are not
 # checked; memory, overflows, shifts and bounds are.
@@ -103,11 +124,12 @@ def ingredients(source: Source, flavour: Flavour) -> dict[str, str]:
         "source": source.sha256,
         "flavour": flavour.name,
         **{path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (*INPUTS, *PATCHES, *CODE)},
-        "python": f"{sys.version_info[0]}.{sys.version_info[1]} {sysconfig.get_config_var('EXT_SUFFIX')}",
+        "python": f"{sys.version_info[0]}.{sys.version_info[1]} {flavour.module}",
         "platform": f"{sysconfig.get_platform()} {' '.join(platform.libc_ver())}",
         "compiler": _first_line("g++", "--version"),
         "swig": _first_line("swig", "-version"),
         **{name: _first_line("pkg-config", "--modversion", name) for name in LIBRARIES},
+        **({"libsrtp2": srtp.VERSION} if flavour.portable else {}),
     }
 
 

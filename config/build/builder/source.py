@@ -16,6 +16,8 @@ from pathlib import Path
 from . import debian
 from .progress import Progress, StepFailed
 
+# Debian's source package `asterisk` has PJSIP as a component tarball.
+WANTED = debian.Wanted("PJSIP", "sid", "asterisk", "orig-Xpjproject.tar.")
 OLDEST = (2, 17)
 NOT_SOURCE = ("*.o", "*.a", "*.so", "*.so.*", ".*.depend", ".git", "output")
 
@@ -37,15 +39,20 @@ class Source:
         if self.path.is_dir():
             shutil.copytree(self.path, tree, symlinks=True, ignore=shutil.ignore_patterns(*NOT_SOURCE))
             return
-        if _sha256_of(self.path) != self.sha256:
+        if sha256_of(self.path) != self.sha256:
             raise StepFailed(f"{self.path} has changed since it was verified; delete it and build again")
         with tarfile.open(self.path) as archive:
-            # Python before 3.11.4 has no extraction filters.
-            archive.extraction_filter = getattr(tarfile, "data_filter", None)
-            for member in archive.getmembers():
-                _, _, member.name = member.name.partition("/")
-                if member.name:
-                    archive.extract(member, tree)
+            unpack(archive, tree)
+
+
+def unpack(archive: tarfile.TarFile, tree: Path) -> None:
+    """Unpack a tarball of sources without its first folder."""
+    # Python before 3.11.4 has no extraction filters.
+    archive.extraction_filter = getattr(tarfile, "data_filter", None)
+    for member in archive.getmembers():
+        _, _, member.name = member.name.partition("/")
+        if member.name:
+            archive.extract(member, tree)
 
 
 def known(cache: Path) -> Source | None:
@@ -69,7 +76,7 @@ def fetch(progress: Progress, cache: Path, scratch: Path) -> Source:
     Raises:
         StepFailed: the source could not be fetched, or is too old.
     """
-    tarball, sha256 = debian.fetch(progress, scratch)
+    tarball, sha256 = debian.fetch(progress, WANTED, scratch)
     version = _version_of(tarball)
     kept = cache / "source" / tarball.name
     kept.parent.mkdir(parents=True, exist_ok=True)
@@ -85,7 +92,7 @@ def _given(path: Path) -> Source:
     if not path.exists():
         raise StepFailed(f"PJPROJECT_SRC: {path} does not exist; it must be a source tree or a tarball of PJSIP")
     version = _version_of(path)
-    return Source(path, _sha256_of(path), version)
+    return Source(path, sha256_of(path), version)
 
 
 def _version_of(path: Path) -> str:
@@ -114,13 +121,14 @@ def _version_file(path: Path) -> str:
     raise FileNotFoundError("it has no version.mak")
 
 
-def _sha256_of(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return the hash of a file, or one over the files of a tree."""
     if path.is_file():
         with path.open("rb") as content:
             return hashlib.file_digest(content, "sha256").hexdigest()
     digest = hashlib.sha256()
     for file in _files(path):
-        digest.update(f"{file.relative_to(path)}\0{_sha256_of(file)}\n".encode())
+        digest.update(f"{file.relative_to(path)}\0{sha256_of(file)}\n".encode())
     return digest.hexdigest()
 
 

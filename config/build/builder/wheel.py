@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import json
-import sys
 import sysconfig
 import zipfile
 from pathlib import Path
@@ -11,19 +10,26 @@ from pathlib import Path
 DISTRIBUTION = "sipbridge_pjsip"
 
 
-def write(directory: Path, files: tuple[Path, ...], licence: Path, parts: dict[str, str], key: str) -> Path:
+def write(
+    directory: Path,
+    files: tuple[Path, ...],
+    licences: dict[str, Path],
+    parts: dict[str, str],
+    python: str,
+    key: str,
+) -> Path:
     """Write a wheel with `files` into `directory`; return its path.
 
     Args:
         directory: must exist.
         files: the modules of the package, all in one directory, whose name is the package's.
-        licence: the file of PJSIP's licence.
+        licences: the licences of what the modules contain, by their names in the wheel.
         parts: the inputs of the build, which the wheel contains as build.json.
+        python: the tag of the Pythons that can load the modules (PEP 425).
         key: the key of the build; it makes the version unique, so that pip replaces an older build.
     """
     version = f"{parts['pjsip']}+k{key[:12]}"
-    python = f"cp{sys.version_info[0]}{sys.version_info[1]}"
-    tag = f"{python}-{python}{sys.abiflags}-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
+    tag = f"{python}-{sysconfig.get_platform().replace('-', '_').replace('.', '_')}"
     info = f"{DISTRIBUTION}-{version}.dist-info"
     metadata = (
         f"Metadata-Version: 2.1\nName: {DISTRIBUTION.replace('_', '-')}\nVersion: {version}\n"
@@ -33,7 +39,7 @@ def write(directory: Path, files: tuple[Path, ...], licence: Path, parts: dict[s
         f"{info}/METADATA": metadata.encode(),
         f"{info}/WHEEL": f"Wheel-Version: 1.0\nGenerator: sipbridge\nRoot-Is-Purelib: false\nTag: {tag}\n".encode(),
         f"{info}/build.json": json.dumps(parts, indent=2).encode(),
-        f"{info}/licenses/COPYING": licence.read_bytes(),
+        **{f"{info}/licenses/{name}": path.read_bytes() for name, path in licences.items()},
     }
     record = "".join(f"{name},{_digest(data)},{len(data)}\n" for name, data in contents.items())
     contents[f"{info}/RECORD"] = (record + f"{info}/RECORD,,\n").encode()

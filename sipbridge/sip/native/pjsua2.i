@@ -87,7 +87,7 @@
     $result = PyList_New(static_cast<Py_ssize_t>($1.size()));
     for (size_t i = 0; i < $1.size(); ++i) {
         const sipbridge::AudioTurn &turn = (&$1)->at(i);
-        PyList_SET_ITEM($result, static_cast<Py_ssize_t>(i),
+        PyList_SetItem($result, static_cast<Py_ssize_t>(i),
                         Py_BuildValue("(iy#Ly#)", turn.stream, turn.heard.data(),
                                       static_cast<Py_ssize_t>(turn.heard.size()), turn.played, turn.unsent.data(),
                                       static_cast<Py_ssize_t>(turn.unsent.size())));
@@ -98,7 +98,7 @@
     $result = PyList_New(static_cast<Py_ssize_t>($1.size()));
     for (size_t i = 0; i < $1.size(); ++i) {
         const sipbridge::SocketTurn &turn = (&$1)->at(i);
-        PyList_SET_ITEM($result, static_cast<Py_ssize_t>(i),
+        PyList_SetItem($result, static_cast<Py_ssize_t>(i),
                         Py_BuildValue("(iy#O)", turn.stream, turn.received.data(),
                                       static_cast<Py_ssize_t>(turn.received.size()), turn.ended ? Py_True : Py_False));
     }
@@ -140,7 +140,7 @@ struct AudioPosition;
     for (size_t i = 0; i < $1.size(); ++i) {
         const sipbridge::CallEvent &event = (&$1)->at(i);
         PyObject *text = PyUnicode_DecodeUTF8(event.text.data(), static_cast<Py_ssize_t>(event.text.size()), "replace");
-        PyList_SET_ITEM($result, static_cast<Py_ssize_t>(i),
+        PyList_SetItem($result, static_cast<Py_ssize_t>(i),
                         Py_BuildValue("(iiiiNO)", static_cast<int>(event.kind), event.call, event.number, event.status,
                                       text, event.final ? Py_True : Py_False));
     }
@@ -153,7 +153,7 @@ struct AudioPosition;
         SWIG_fail;
     }
     while (PyDict_Next($input, &position, &key, &value)) {
-        const char *name = PyUnicode_AsUTF8(key);
+        const char *name = PyUnicode_AsUTF8AndSize(key, NULL);
         Py_ssize_t length = 0;
         const char *text = name ? PyUnicode_AsUTF8AndSize(value, &length) : NULL;
         if (!text)
