@@ -15,8 +15,8 @@ from tests.prose.texts import reader, texts
 ROOT = Path(__file__).parents[2]
 # All that the rules cover: pages, the package with its native layer, the configuration, the build, and the tests.
 SCOPE = ("README.md", "CHANGELOG.md", "docs", "sipbridge", "tests", "config", ".ci")
-# The rules quote the wording that they forbid.
-NOT_CHECKED = ("docs/glossary.md", "tests/prose")
+# The rules quote the wording that they forbid, and files of an earlier release stay as they were.
+NOT_CHECKED = ("docs/glossary.md", "tests/prose", "tests/system/release_0_1_0")
 
 
 @dataclass(frozen=True)
