@@ -82,7 +82,7 @@ class Release:
         self._run("Components: wheels", [*script, DIST / f"sipbridge-{self.version}.cdx.json"], ROOT)
         if with_image:
             packages = self._scratch / "packages"
-            packages.write_text("".join(f"{name} {version}\n" for name, version in image.packages()))
+            packages.write_text(image.packages())
             output = self._only("*-oci-*.tar").with_suffix(".cdx.json")
             self._run("Components: image", [*script, output, packages], ROOT)
 

@@ -14,6 +14,10 @@ ROOT = Path(__file__).resolve().parents[3]
 NAME = "sipbridge"
 # In Debian's words; the image has no other.
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+_LIST = """
+dpkg-query --show --showformat '${Package} ${Version}\\n'
+python3 -c 'from importlib.metadata import version; print("sipbridge-pjsip", version("sipbridge-pjsip"))'
+"""
 
 
 def check() -> None:
@@ -40,17 +44,16 @@ def build(progress: Progress, version: str, time: str, directory: Path) -> Path:
     return path
 
 
-def packages() -> list[tuple[str, str]]:
-    """Return the names and versions of the Debian packages in the image that was built last.
+def packages() -> str:
+    """Return the Debian packages of the last image, and its wheel of PJSIP: a name and a version per line.
 
     Raises:
         StepFailed: it has no list of packages.
     """
-    query = ["dpkg-query", "--show", "--showformat", "${Package} ${Version}\\n"]
     # The limits are low, since those of podman's own may be more than this machine allows.
     limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=512:512"]
-    run = ["podman", "run", "--rm", "--network", "none", *limits, "--entrypoint", query[0], NAME, *query[1:]]
+    run = ["podman", "run", "--rm", "--network", "none", *limits, "--entrypoint", "sh", NAME, "-euc", _LIST]
     found = subprocess.run(run, capture_output=True, text=True, check=False)
     if found.returncode:
         raise StepFailed(f"the image has no list of packages:\n{found.stderr.strip()}")
-    return [(name, version) for name, _, version in (line.partition(" ") for line in found.stdout.splitlines())]
+    return found.stdout

@@ -1,9 +1,9 @@
 """Lists of components (CycloneDX), run by the tools' Python: the environment of an installed release, and more.
 
-    sbom.py PYTHON PJSIP_WHEEL OUTPUT [DEBIAN_PACKAGES]
+    sbom.py PYTHON PJSIP_WHEEL OUTPUT [PACKAGES]
 
-PYTHON is the interpreter of an environment with the release. DEBIAN_PACKAGES is a file with the packages of the image,
-a name and a version per line; without it, the list is of the wheels.
+PYTHON is the interpreter of an environment with the release. PACKAGES is a file with the packages of the image, a name
+and a version per line; without it, the list is of the wheels.
 """
 
 import json
@@ -24,19 +24,23 @@ SCHEMA = SchemaVersion.V1_6
 Component = dict[str, Any]
 
 
-def main(python: str, wheel: str, output: str, debian: str = "") -> None:
+def main(python: str, wheel: str, output: str, packages: str = "") -> None:
     """Write the list. Exits with an error if the schema does not allow it."""
     bom = environment(python)
-    compiled = native_components(Path(wheel))
-    bom["components"] += compiled
     (module,) = [each for each in bom["components"] if each["name"].replace("_", "-") == PJSIP_PACKAGE]
+    contents = native_components(Path(wheel))
+    if packages:
+        system = dict(line.split() for line in Path(packages).read_text().splitlines())
+        module["version"] = system.pop(PJSIP_PACKAGE)
+        bom["components"] += [debian_component(name, version) for name, version in system.items()]
+        # The module of the image uses the libraries of those packages.
+        contents = contents[:1]
+    bom["components"] += contents
     dependencies = {each["ref"]: each for each in bom["dependencies"]}
-    dependencies[module["bom-ref"]]["dependsOn"] = [each["bom-ref"] for each in compiled]
+    dependencies[module["bom-ref"]]["dependsOn"] = sorted(each["bom-ref"] for each in contents)
     # It is not in the package's own requirements, because no index has it.
     root = dependencies[bom["metadata"]["component"]["bom-ref"]]
     root["dependsOn"] = sorted({*root.get("dependsOn", ()), module["bom-ref"]})
-    if debian:
-        bom["components"] += debian_components(Path(debian))
     text = json.dumps(bom, indent=2, sort_keys=True) + "\n"
     if problem := JsonStrictValidator(SCHEMA).validate_str(text):
         sys.exit(f"the list of components is not valid: {problem}")
@@ -58,27 +62,27 @@ def environment(python: str) -> dict[str, Any]:
 
 
 def native_components(wheel: Path) -> list[Component]:
-    """Return what the compiled module consists of, and the libraries of the system that it uses."""
+    """Return PJSIP, then the libraries in its wheel, then those of the system that it uses."""
     with zipfile.ZipFile(wheel) as archive:
         parts = {name.rpartition("/")[2]: archive.read(name) for name in archive.namelist() if name.endswith(".json")}
     build = json.loads(parts["build.json"])
-    bundled = json.loads(parts["auditwheel.cdx.json"])["components"]
-    hashes = [{"alg": "SHA-256", "content": build["source"]}]
-    found = [
-        component("pjproject", build["pjsip"], "pkg:generic/pjproject@{}", licence="GPL-2.0-or-later", hashes=hashes),
-        component("libsrtp", build["libsrtp2"], "pkg:generic/libsrtp@{}", licence="BSD-3-Clause"),
-        component("openssl", build["openssl"], "pkg:generic/openssl@{}", licence="Apache-2.0"),
-        *(component(each["name"], each["version"], each["purl"]) for each in bundled if "/deb/" in each["purl"][3:]),
+    bundled = [
+        each for each in json.loads(parts["auditwheel.cdx.json"])["components"] if each["purl"].startswith("pkg:deb/")
     ]
-    # Not in the wheel: the version is that of the headers, and the system has its own.
-    found[2]["properties"] = [{"name": "sipbridge:provided-by", "value": "the system: libssl.so.3, libcrypto.so.3"}]
-    return list({each["bom-ref"]: each for each in found}.values())
+    # The version is that of the headers, and the system has its own.
+    from_system = [{"name": "sipbridge:provided-by", "value": "the system: libssl.so.3, libcrypto.so.3"}]
+    source = [{"alg": "SHA-256", "content": build["source"]}]
+    return [
+        component("pjproject", build["pjsip"], "pkg:generic/pjproject@{}", licence="GPL-2.0-or-later", hashes=source),
+        component("libsrtp", build["libsrtp2"], "pkg:generic/libsrtp@{}", licence="BSD-3-Clause"),
+        *(component(each["name"], each["version"], each["purl"]) for each in bundled),
+        component("openssl", build["openssl"], "pkg:generic/openssl@{}", licence="Apache-2.0", properties=from_system),
+    ]
 
 
-def debian_components(packages: Path) -> list[Component]:
-    """Return Debian's packages in the image."""
-    lines = (line.split() for line in packages.read_text().splitlines())
-    return [component(name, version, f"pkg:deb/debian/{name}@{{}}?distro=bookworm") for name, version in lines]
+def debian_component(name: str, version: str) -> Component:
+    """Return a package of Debian."""
+    return component(name, version, f"pkg:deb/debian/{name}@{{}}?distro=bookworm")
 
 
 def component(name: str, version: str, purl: str, *, licence: str = "", **more: Any) -> Component:  # noqa: ANN401
