@@ -80,7 +80,8 @@ def _build(progress: Progress, cache: Path, found: Source, scratch: Path, flavou
     finished.mkdir()
     with progress.step(f"PJSIP: unpack {found.version}"):
         found.copy_to(tree)
-    own_srtp = srtp.build(progress, cache, scratch, flavour.pjsip) if flavour.portable else None
+    flags = f"{flavour.pjsip} {recipe.without_paths(scratch)}"
+    own_srtp = srtp.build(progress, cache, scratch, flags) if flavour.portable else None
     modules = compiling.compile_package(progress, tree, work, flavour, own_srtp)
     licences = {"COPYING": tree / "COPYING"}
     if own_srtp:

@@ -84,10 +84,11 @@ def _prepare(tree: Path, work: Path) -> None:
 
 
 def _configure(progress: Progress, tree: Path, flavour: Flavour, own_srtp: Path | None) -> None:
-    include = f" -I{own_srtp / 'include'}" if own_srtp else ""
-    flags = {"CFLAGS": f"{flavour.pjsip}{include}", "CXXFLAGS": f"{flavour.pjsip}{include}"}
+    compiler = f"{flavour.pjsip} {recipe.without_paths(tree.parent)}"
+    flags = {"LDFLAGS": f"-L{own_srtp / 'lib'}"} if own_srtp else {}
     if own_srtp:
-        flags["LDFLAGS"] = f"-L{own_srtp / 'lib'}"
+        compiler += f" -I{own_srtp / 'include'}"
+    flags |= {"CFLAGS": compiler, "CXXFLAGS": compiler}
     log = progress.run("PJSIP: configure", ["./configure", *recipe.CONFIGURE], cwd=tree, env=flags)
     _check_detected(tree, log)
 
@@ -112,7 +113,7 @@ def _generate(progress: Progress, tree: Path, work: Path) -> None:
 
 
 def _compile_wrapper(progress: Progress, tree: Path, work: Path, flavour: Flavour) -> None:
-    flags = [*_helper(tree, "cflags"), f"-I{work}"]
+    flags = [*_helper(tree, "cflags"), recipe.without_paths(tree.parent), f"-I{work}"]
     for source, target in OBJECTS.items():
         argv = ["g++", *flags, *flavour.native, "-c", str(work / source), "-o", str(work / target)]
         progress.run(f"PJSIP: compile {source}", argv)

@@ -133,6 +133,11 @@ def ingredients(source: Source, flavour: Flavour) -> dict[str, str]:
     }
 
 
+def without_paths(scratch: Path) -> str:
+    """Return the compiler's option that keeps the directory of a build out of the result."""
+    return f"-ffile-prefix-map={scratch}=."
+
+
 def key_of(parts: dict[str, str]) -> str:
     """Return the key, which is equal for builds with equal inputs."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
