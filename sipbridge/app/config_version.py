@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cache
 from hashlib import blake2b
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sipbridge.agents import PromptAgent, SipAgent, WebsocketAgent
@@ -20,7 +19,7 @@ from sipbridge.config import (
     ChatChannelConfig,
     ChatConfig,
     Config,
-    PromptAgentConfig,
+    Recording,
     SipAgentConfig,
     VoiceProjectConfig,
     WebsocketAgentConfig,
@@ -35,23 +34,26 @@ if TYPE_CHECKING:
     from sipbridge.sip.user_agent import UserAgent
 
 
-def read_recordings(config: Config) -> dict[Path, Pcm]:
-    """Read the recordings of prompt agents. Slow, so never call it on the loop. Raises `StartupError`."""
-    paths = {
-        project.agent.audio
-        for _, project in config.voice_projects()
-        if isinstance(project.agent, PromptAgentConfig) and project.agent.audio is not None
-    }
-    return {path: read_wav(path) for path in paths}
+def read_recordings(config: Config) -> dict[Recording, Pcm]:
+    """Read the recordings of all projects. Slow, so never call it on the loop. Raises `StartupError`."""
+    recordings = {recording for _, project in config.voice_projects() for recording in project.recordings.values()}
+    return {recording: read_wav(recording.path) for recording in recordings}
 
 
-def clip_name(path: Path, pcm: Pcm) -> str:
+def clip_name(recording: Recording, pcm: Pcm) -> str:
     """Return a name for the content of a recording, so that calls keep their clip after the file has changed."""
-    return f"{path}#{blake2b(pcm.samples, digest_size=16).hexdigest()}@{pcm.rate}"
+    use = "looped" if recording.looped else "once"
+    return f"{recording.path}#{blake2b(pcm.samples, digest_size=16).hexdigest()}@{pcm.rate},{use}"
+
+
+def find_hold_clips(config: Config, clips: Mapping[Recording, str]) -> Mapping[tuple[str, str], str]:
+    """Return the clip that callers of each project hear on hold, if it has one."""
+    found = {key: project.recordings.get(("handoff", "hold_audio")) for key, project in config.voice_projects()}
+    return {key: clips[recording] for key, recording in found.items() if recording is not None}
 
 
 def build_agents(
-    config: Config, user_agent: UserAgent, resolver: Resolver, clips: Mapping[Path, str]
+    config: Config, user_agent: UserAgent, resolver: Resolver, clips: Mapping[Recording, str]
 ) -> Mapping[tuple[str, str], Agent]:
     """Build the agent of each project. Reads CA files, so never call it on the loop. Raises `StartupError`."""
     trust = cache(trust_authorities)
@@ -59,14 +61,15 @@ def build_agents(
 
 
 def _build_agent(
-    project: VoiceProjectConfig, user_agent: UserAgent, resolver: Resolver, clips: Mapping[Path, str], trust: Trust
+    project: VoiceProjectConfig, user_agent: UserAgent, resolver: Resolver, clips: Mapping[Recording, str], trust: Trust
 ) -> Agent:
     agent = project.agent
     if isinstance(agent, SipAgentConfig):
         return SipAgent(agent, user_agent, project.handoff)
     if isinstance(agent, WebsocketAgentConfig):
         return WebsocketAgent(agent, resolver, trust)
-    return PromptAgent(agent, clips[agent.audio] if agent.audio else None)
+    recording = project.recordings.get(("agent", "audio"))
+    return PromptAgent(agent, clips[recording] if recording else None)
 
 
 def build_channels(

@@ -17,6 +17,7 @@ from sipbridge.app.config_version import (
     build_channels,
     build_speakers,
     clip_name,
+    find_hold_clips,
     read_recordings,
 )
 from sipbridge.calls.context import CallContext
@@ -162,12 +163,12 @@ class LiveConfig:
     async def _build(self, config: Config, undo: ExitStack) -> _Version:
         before = self.latest
         recordings = await asyncio.to_thread(read_recordings, config)
-        clips = {path: clip_name(path, pcm) for path, pcm in recordings.items()}
+        clips = {recording: clip_name(recording, pcm) for recording, pcm in recordings.items()}
         loaded = {name for version in self._kept for name in version.clips}
-        for path, pcm in recordings.items():
-            if clips[path] not in loaded:
-                await self._user_agent.load_clip(clips[path], pcm)
-                undo.callback(self._user_agent.drop_clip, clips[path])
+        for recording, pcm in recordings.items():
+            if clips[recording] not in loaded:
+                await self._user_agent.load_clip(clips[recording], pcm, looped=recording.looped)
+                undo.callback(self._user_agent.drop_clip, clips[recording])
         centres = build_centres(config, self._http, before.observe, before.config, self._kept[-1].centres)
         agents = await asyncio.to_thread(build_agents, config, self._user_agent, self._resolver, clips)
         context = replace(
@@ -175,6 +176,7 @@ class LiveConfig:
             config=config,
             agents=agents,
             speakers=build_speakers(config, self._user_agent, before),
+            hold_clips=find_hold_clips(config, clips),
             centres=centres,
         )
         chats = replace(

@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 from sipbridge import file_descriptors
 from sipbridge.config import (
     Config,
-    PromptAgentConfig,
     descriptors_of_chats,
     descriptors_per_call,
     dotted,
@@ -107,12 +106,11 @@ def _shortage_of_descriptors(config: Config) -> str | None:
 
 def _recordings(config: Config) -> Iterator[str]:
     for key, project in config.voice_projects():
-        agent = project.agent
-        if isinstance(agent, PromptAgentConfig) and agent.audio is not None:
+        for path, recording in project.recordings.items():
             try:
-                read_wav(agent.audio)
+                read_wav(recording.path)
             except StartupError as error:
-                yield f"{dotted(key.path)}.agent.audio: {error}"
+                yield f"{dotted((*key.path, *path))}: {error}"
 
 
 def _store_files(config: Config) -> Iterator[str]:

@@ -14,6 +14,7 @@ from sipbridge.calls.admission import Admitted
 from sipbridge.calls.context import CallContext
 from sipbridge.calls.endings import HUNG_UP_BY_API, INTERNAL_ERROR, TAKEN_OVER, Ending, read_leg_end
 from sipbridge.calls.events import AgentFault, CallEvent, StoreFailed, TurnsAdded
+from sipbridge.calls.hold_audio import HoldAudio
 from sipbridge.calls.model import CallRecord, CallState, Identity
 from sipbridge.calls.outcomes import HandoffReason
 from sipbridge.calls.ports.agents import Agent, Conversation
@@ -56,6 +57,8 @@ class Call:
         self.conversation: Conversation | None = None
         # The agent's task, if the agent still speaks after the end of the conversation was decided.
         self.talking: asyncio.Future[None] | None = None
+        # What the caller hears between the agent and the human agent.
+        self.hold_audio = HoldAudio(leg)
         # True once CXone may have the Signal.
         self.signalled = False
         # True while the journal has the call but not the end of its leg.
@@ -103,6 +106,11 @@ class Call:
     def speaker(self) -> Speaker | None:
         """The project's speech synthesis; None if it has none."""
         return self.context.speakers.get((self.identity.client, self.identity.project))
+
+    @property
+    def hold_clip(self) -> str | None:
+        """The looped clip that callers of the project hear on hold; None if it has none."""
+        return self.context.hold_clips.get((self.identity.client, self.identity.project))
 
     @property
     def centre(self) -> ContactCentre:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sipbridge.calls.model import CallRecord
@@ -33,10 +33,10 @@ class CallSlots(Protocol):
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class CallContext:
-    """One configuration version. `config` to `centres` are its own; all versions share the rest.
+    """One configuration version. `config` to `centres` and `hold_clips` are its own; all versions share the rest.
 
-    `agents` and `speakers` are by client and project, `centres` by client. `claims` is None if no other node can have
-    the calls.
+    `agents`, `speakers` and `hold_clips` are by client and project, `centres` by client. `hold_clips` are the looped
+    clips that callers hear on hold. `claims` is None if no other node can have the calls.
     """
 
     config: Config
@@ -51,3 +51,4 @@ class CallContext:
     admission: CallSlots
     pop_url: Callable[[CallRecord], str]
     claims: SignalClaims | None = None
+    hold_clips: Mapping[tuple[str, str], str] = field(default_factory=dict)

@@ -46,6 +46,8 @@ async def hand_off(call: Call, plan: HandoffPlan) -> Outcome:
     try:
         await _play_out(call)
         await _speak(call, speech)
+        if call.hold_clip is not None:
+            call.hold_audio.start(call.hold_clip)
         await _store_record(call, plan)
         await _post_transcript(call)
         _check_leg(call)

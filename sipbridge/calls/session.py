@@ -70,6 +70,7 @@ async def run_call(call: Call) -> None:
         if call.talking is not None:
             await cancel_and_wait(call.talking)
             call.talking = None
+        await call.hold_audio.stop()
         await call.release_agent()
     await _end(call, outcome)
 

@@ -147,6 +147,7 @@ async def _invite(call: Call, plan: HandoffPlan, on_joined: OnJoined) -> Transfe
             leg = await _call_destination(call, plan)
         if leg is None:
             return _done(call, "invite", Transfer.of(Confirmation.FAILED, INVITE_NO_ANSWER), 0, began_at)
+        await call.hold_audio.stop()
         await call.leg.join(leg)
         answered = Transfer.of(Confirmation.CONFIRMED, INVITE_ANSWERED)
         await on_joined(_done(call, "invite", answered, 200, began_at))

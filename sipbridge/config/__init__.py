@@ -42,7 +42,7 @@ from sipbridge.config.models import (
 from sipbridge.config.pictures import Picture
 from sipbridge.config.pop_page import PageLanguage, PopPageConfig
 from sipbridge.config.problems import dotted
-from sipbridge.config.projects import HeaderNames, ProjectConfig, ProjectKey, VoiceProjectConfig
+from sipbridge.config.projects import HeaderNames, ProjectConfig, ProjectKey, Recording, VoiceProjectConfig
 from sipbridge.config.reload import merge_reloadable
 from sipbridge.config.signal_template import ChatTemplate, SignalTemplate
 from sipbridge.config.sizes import descriptors_of_chats, descriptors_per_call, ports_per_call
@@ -85,6 +85,7 @@ __all__ = [
     "ProjectConfig",
     "ProjectKey",
     "PromptAgentConfig",
+    "Recording",
     "ReferDestination",
     "ReleaseDestination",
     "SignalTemplate",

@@ -11,6 +11,7 @@ from sipbridge.config.fields import (
     DtmfDigit,
     Line,
     Name,
+    ReadableFile,
     ReferUri,
     RoutePattern,
     Seconds,
@@ -71,7 +72,8 @@ def _default_end_signal() -> dict[ParameterName, SignalTemplate]:
 class HandoffConfig(Section):
     """How a project hands callers off to human agents. `load_config` ensures that `default` is defined.
 
-    `dtmf_key` is the DTMF digit with which a caller requests one; None if there is no such digit.
+    `dtmf_key` is the DTMF digit with which a caller requests one; None if there is no such digit. `hold_audio` is the
+    recording that a caller hears until they are taken; None is silence.
     """
 
     default: Name
@@ -82,3 +84,4 @@ class HandoffConfig(Section):
     release_grace_seconds: SecondsOrZero = 5
     post_transcript: bool = False
     dtmf_key: DtmfDigit | None = None
+    hold_audio: ReadableFile | None = None

@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping
 from fnmatch import translate
 from functools import cached_property
+from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 
-from sipbridge.config.agents import AgentConfig
+from sipbridge.config.agents import AgentConfig, PromptAgentConfig
 from sipbridge.config.chat import ChatConfig
 from sipbridge.config.fields import CallerHeader, Command, HeaderName, HeaderPattern, Seconds, Section, WholeSeconds
 from sipbridge.config.handoff import HandoffConfig
@@ -30,6 +31,13 @@ class ProjectKey(NamedTuple):
     def path(self) -> KeyPath:
         """The key path of the project in the file."""
         return ("clients", self.client, "projects", self.project)
+
+
+class Recording(NamedTuple):
+    """A WAV file that callers hear. A looped one is played over and over."""
+
+    path: Path
+    looped: bool
 
 
 class HeaderNames(Section):
@@ -98,6 +106,13 @@ class VoiceProjectConfig(ProjectConfig):
     def templates(self) -> tuple[SignalTemplate, ...]:
         """The templates of all that CXone gets for a handoff."""
         return (*self.handoff.signal.values(), *super().templates)
+
+    @property
+    def recordings(self) -> Mapping[KeyPath, Recording]:
+        """The recordings of the project, by the key that names each."""
+        audio = self.agent.audio if isinstance(self.agent, PromptAgentConfig) else None
+        named = {("agent", "audio"): (audio, False), ("handoff", "hold_audio"): (self.handoff.hold_audio, True)}
+        return {key: Recording(path, looped) for key, (path, looped) in named.items() if path is not None}
 
 
 def is_voice(project: object) -> bool:

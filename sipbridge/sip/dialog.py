@@ -161,7 +161,7 @@ class Dialog:
         return self._media.level()
 
     def play(self, clip: str) -> None:
-        """Play a clip once; the listener is notified when its last sample has been sent."""
+        """Play a clip; the listener is notified when its last sample has been sent. A looped one has no last sample."""
         self._require_live()
         self.stop_playing()
         self._clip_token = self._table.issue_token(self)

@@ -104,8 +104,8 @@ class SipLeg:
     async def play(self, clip: str) -> None:
         """Play a clip. Return when its last sample has been sent; stop the clip if the wait is cancelled."""
         self._played = self._loop.create_future()
-        await self._run(partial(self._dialog.play, clip))
         try:
+            await self._run(partial(self._dialog.play, clip))
             await self._wait_for(self._played)
         except asyncio.CancelledError:
             self._thread.post(self._dialog.stop_playing)

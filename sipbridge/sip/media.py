@@ -41,7 +41,7 @@ class DialogMedia:
             self._connect_peer(self.peer, audio)
 
     def play(self, clip: pj.Clip, token: int) -> None:
-        """Play a clip once, instead of the present one; EventClipDone carries the token."""
+        """Play a clip instead of the present one. At the end of one that is not looped, EventClipDone has the token."""
         self.stop_playing()
         self._player = self._native.ClipPlayer(clip, token)
         self.connect()

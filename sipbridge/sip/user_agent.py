@@ -100,10 +100,10 @@ class UserAgent:
         """Use these copies for new TLS connections, in both directions. Connections and calls go on."""
         await self._thread.run(partial(self._endpoint.replace_tls_files, copies))
 
-    async def load_clip(self, name: str, pcm: Pcm) -> None:
-        """Load a recording, to be played under this name. Also before the start."""
+    async def load_clip(self, name: str, pcm: Pcm, *, looped: bool = False) -> None:
+        """Load a recording, to be played under this name, over and over if it is looped. Also before the start."""
         # Safe outside the SIP thread, which looks a clip up when it plays it.
-        self._clips[name] = await asyncio.to_thread(make_clip, pcm)
+        self._clips[name] = await asyncio.to_thread(partial(make_clip, pcm, looped=looped))
 
     def drop_clip(self, name: str) -> None:
         """Drop a recording. Calls that are playing it play it to its end."""

@@ -36,12 +36,15 @@ class FakeUserAgent:
 
     def __init__(self) -> None:
         self.clips: dict[str, Pcm] = {}
+        self.looped: set[str] = set()
         self.certificates = 0
         self.refusing: Exception | None = None
 
-    async def load_clip(self, name: str, pcm: Pcm) -> None:
+    async def load_clip(self, name: str, pcm: Pcm, *, looped: bool = False) -> None:
         await asyncio.sleep(0)
         self.clips[name] = pcm
+        if looped:
+            self.looped.add(name)
 
     def drop_clip(self, name: str) -> None:
         del self.clips[name]
@@ -165,6 +168,17 @@ async def test_a_reload_keeps_the_recording_of_a_version_that_goes_out_of_use_me
     await bridge.versions.reload(bridge.config(max_call_seconds=3))
     assert await bridge.versions.free_unused()
     assert bridge.user_agent.samples() == {b"\1\0"}
+
+
+async def test_a_recording_that_is_played_both_ways_is_loaded_once_for_each(bridge: Bridge) -> None:
+    await bridge.versions.reload(bridge.config(handoff={"hold_audio": str(bridge.wav)}))
+    await bridge.versions.free_unused()
+    version, _ = bridge.admit()
+    hold_clip = version.hold_clips["acme", "billing"]
+    assert bridge.user_agent.looped == {hold_clip}
+    assert len(bridge.user_agent.clips) == 2
+    await bridge.versions.reload(bridge.config())
+    assert dict(bridge.versions.latest.hold_clips) == {}
 
 
 async def test_versions_share_the_clip_of_an_unchanged_recording(bridge: Bridge) -> None:

@@ -121,6 +121,7 @@ class World:
         handoff: dict[str, Any] | None = None,
         registry: CallRegistry | None = None,
         has_claims: bool = False,
+        hold_clip: str | None = None,
         **project: Any,  # noqa: ANN401 (keys of a project)
     ) -> None:
         self.journal = Journal()
@@ -142,7 +143,8 @@ class World:
         context = CallContext(
             config=config,
             agents={("acme", "billing"): self.agent},
-            speakers={("acme", "billing"): self.speaker} if "tts_command" in project else {},
+            speakers={("acme", "billing"): self.speaker} if project.get("tts_command") else {},
+            hold_clips={} if hold_clip is None else {("acme", "billing"): hold_clip},
             centres={"acme": self.centre},
             store=self.store,
             journal=self.call_journal,

@@ -234,6 +234,9 @@ class FakePjsip:
         self._send("clear", stream)
         return len(self.streams.get(stream, b""))
 
+    def audioMute(self, stream: int, muted: bool) -> None:  # noqa: FBT001 (as in the native module)
+        self._send("mute", stream, muted)
+
     def audioUnheard(self, stream: int) -> int:
         assert stream in self.streams
         return self.unheard

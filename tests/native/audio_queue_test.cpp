@@ -147,3 +147,26 @@ TEST_CASE("the clock, the event loop and a clear at the same time keep the count
     clock.join();
     CHECK(q.queue.clear() == written);
 }
+
+TEST_CASE("a muted queue drops the audio both ways, and counts the agent's as played") {
+    Queue q;
+    const std::string heard(2 * FRAME_BYTES, '\x55');
+    std::string taken;
+    long long played = 0;
+    q.write(2);
+    REQUIRE(q.queue.hear(heard, q.at(0)));
+    q.queue.mute(true);
+    q.write(3);
+    CHECK(q.queue.position().played == 5 * static_cast<long long>(FRAME_BYTES));
+    CHECK(q.queue.unheard() == 0);
+    CHECK_FALSE(q.queue.hear(heard, q.at(0)));
+    CHECK_FALSE(q.queue.take(&taken, &played, q.at(0)));
+    CHECK(q.ticks() == "_...");
+    q.queue.mute(false);
+    CHECK(q.queue.hear(heard, q.at(0)));
+    CHECK(q.queue.take(&taken, &played, q.at(0)));
+    CHECK(played == 5 * static_cast<long long>(FRAME_BYTES));
+    q.write(1);
+    CHECK(q.queue.position().written == 6 * static_cast<long long>(FRAME_BYTES));
+    CHECK(q.queue.position().played == 5 * static_cast<long long>(FRAME_BYTES));
+}

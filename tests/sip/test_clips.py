@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import array
+import itertools
+import math
 
 import pytest
 
-from sipbridge.sip.clips import CLOCK_RATE, convert, make_clip
+from sipbridge.sip.clips import CLOCK_RATE, convert, convert_loop, make_clip
 from sipbridge.wav import Pcm
 
 
@@ -23,3 +25,22 @@ def test_a_recording_at_that_rate_is_unchanged() -> None:
     recording = Pcm(samples(80), CLOCK_RATE)
     assert convert(recording) == recording.samples
     make_clip(recording)
+
+
+@pytest.mark.parametrize("rate", [8000, 8001, 11025, 16000, 44100, 48000, 96000])
+@pytest.mark.parametrize("milliseconds", [3, 100, 1234])
+def test_a_looped_recording_has_no_step_at_its_seam(rate: int, milliseconds: int) -> None:
+    """A tone with a whole number of periods stays a tone across the seam."""
+    periods = max(1, milliseconds // 3)
+    count = rate * milliseconds // 1000
+    tone = array.array("h", (round(8000 * math.sin(2 * math.pi * periods * at / count)) for at in range(count)))
+    looped = array.array("h", convert_loop(Pcm(tone.tobytes(), rate)))
+    assert len(looped) == pytest.approx(CLOCK_RATE * count / rate, abs=1)
+    around = [*looped[-20:], *looped[:20]]
+    steps = [abs(after - before) for before, after in itertools.pairwise(around)]
+    # The steepest step of the tone, and a little more, as its length may be off by one sample.
+    assert max(steps) <= 2.2 * 8000 * 2 * math.pi * periods / len(looped)
+
+
+def test_a_looped_recording_of_one_sample_is_not_empty() -> None:
+    assert convert_loop(Pcm(samples(1), 96_000))

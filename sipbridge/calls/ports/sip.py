@@ -175,7 +175,7 @@ class Leg(Protocol):
         """Send the final NOTIFY of the REFER that was accepted last (RFC 3515, 2.4.5)."""
 
     async def play(self, clip: str) -> None:
-        """Play a loaded clip; return when its last sample was sent."""
+        """Play a loaded clip; return when its last sample was sent. A looped one is played until this is cancelled."""
 
     async def join(self, other: Leg, withheld_digit: str | None = None) -> None:
         """Connect the audio of two legs both ways, as soon as each has any.

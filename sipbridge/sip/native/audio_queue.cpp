@@ -26,6 +26,10 @@ bool AudioQueue::writeWhole(const uint8_t *bytes, size_t count, Clock::time_poin
 }
 
 void AudioQueue::append(const uint8_t *bytes, size_t count, Clock::time_point now) {
+    if (muted_) {
+        written_ += static_cast<long long>(count);
+        return;
+    }
     if (count && !size_)
         filledAt_ = now;
     noteWait(count, now);
@@ -44,11 +48,22 @@ void AudioQueue::append(const uint8_t *bytes, size_t count, Clock::time_point no
 
 long long AudioQueue::clear() {
     std::lock_guard<std::mutex> lock(mutex_);
+    drop();
+    return written_;
+}
+
+void AudioQueue::mute(bool muted) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    muted_ = muted;
+    drop();
+    heard_.clear();
+}
+
+void AudioQueue::drop() {
     head_ = size_ = 0;
     flowing_ = dry_ = false;
     due_ = stamped_;
     over_ = Clock::time_point();
-    return written_;
 }
 
 AudioPosition AudioQueue::position() {
@@ -91,6 +106,8 @@ std::chrono::milliseconds AudioQueue::delay() {
 
 bool AudioQueue::hear(const std::string &audio, Clock::time_point now) {
     std::lock_guard<std::mutex> lock(mutex_);
+    if (muted_)
+        return false;
     const bool had = heard_.size() >= FRAME_BYTES;
     heard_.append(audio);
     if (heard_.size() > MAX_HEARD_BYTES) {

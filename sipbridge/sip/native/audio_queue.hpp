@@ -84,6 +84,9 @@ public:
     /** Drop the queued audio; return the bytes that have been played or cleared since the beginning. */
     long long clear();
 
+    /** Drop the audio both ways from now on, queued audio included, or no more. Dropped audio counts as played. */
+    void mute(bool muted);
+
     /** How far the queue is. */
     AudioPosition position();
 
@@ -110,6 +113,7 @@ public:
 
 private:
     void append(const uint8_t *bytes, size_t count, Clock::time_point now);
+    void drop();
     bool isAwaited(Clock::time_point tick, size_t count);
     bool awaitsMore(Clock::time_point tick, size_t count);
     bool endsUnderrun(Clock::time_point tick);
@@ -130,6 +134,7 @@ private:
     std::vector<uint8_t> ring_ = std::vector<uint8_t>(8 * FRAME_BYTES);
     size_t head_ = 0, size_ = 0;
     long long written_ = 0, audible_ = 0;
+    bool muted_ = false;
     Clock::time_point over_;  // as in AudioPosition
     Clock::time_point due_;  // of the next packet
     Clock::time_point stamped_;  // the time that its timestamp stands for; later than due_ if packets became earlier

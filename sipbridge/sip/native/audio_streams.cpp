@@ -113,6 +113,11 @@ long long audioClear(int number) {
     return stream ? stream->clear() : 0;
 }
 
+void audioMute(int number, bool muted) {
+    if (const auto stream = audioQueue(number))
+        stream->mute(muted);
+}
+
 long long audioUnheard(int number) {
     const auto stream = audioQueue(number);
     return stream ? stream->unheard() : 0;

@@ -58,6 +58,8 @@ AudioPosition audioPosition(int stream);
 void audioConnect(int stream, int descriptor, const std::string &streamSid);
 /** Drop the queued audio; return the bytes that have been played or cleared since the beginning. */
 long long audioClear(int stream);
+/** Drop the audio both ways from now on, or no more. Dropped audio counts as played. */
+void audioMute(int stream, bool muted);
 /** Return how many more bytes must be played until all audible audio has been. */
 long long audioUnheard(int stream);
 /** Close a stream; its port plays silence from now on. */

@@ -67,6 +67,7 @@ void playSamples(pjmedia_frame *frame) {
 
 struct Playing {
     std::shared_ptr<const std::vector<int16_t>> samples;
+    bool looped;
     int token;
     size_t position = 0;
     bool done = false;
@@ -87,11 +88,16 @@ pj_status_t clipGetFrame(pjmedia_port *port, pjmedia_frame *frame) {
         }
         return PJ_SUCCESS;
     }
-    const size_t count = std::min(left, FRAME_SAMPLES);
     int16_t *out = static_cast<int16_t *>(frame->buf);
-    std::copy_n(clip.samples->data() + clip.position, count, out);
-    std::fill(out + count, out + FRAME_SAMPLES, 0);
-    clip.position += count;
+    int16_t *const end = out + FRAME_SAMPLES;
+    do {
+        const size_t count = std::min(clip.samples->size() - clip.position, static_cast<size_t>(end - out));
+        out = std::copy_n(clip.samples->data() + clip.position, count, out);
+        clip.position += count;
+        if (clip.looped && clip.position == clip.samples->size())
+            clip.position = 0;
+    } while (clip.looped && out != end);
+    std::fill(out, end, 0);
     playSamples(frame);
     return PJ_SUCCESS;
 }
@@ -152,7 +158,7 @@ ConferencePort::~ConferencePort() {
 }
 
 ClipPlayer::ClipPlayer(const Clip &source, int token) {
-    ClipPort *port = ClipPort::make("clip%p", Playing{source.samples(), token});
+    ClipPort *port = ClipPort::make("clip%p", Playing{source.samples(), source.looped, token});
     port->base.get_frame = &clipGetFrame;
     add(&port->base, port->pool);
 }

@@ -14,14 +14,16 @@
 
 namespace sipbridge {
 
-/** Sixteen-bit mono audio at 8 kHz, shared by all its players. */
+/** Sixteen-bit mono audio at 8 kHz, shared by all its players. A looped clip is played over and over. */
 class Clip {
 public:
-    explicit Clip(const std::string &pcm)
-        : samples_(
+    explicit Clip(const std::string &pcm, bool looped = false)
+        : looped(looped),
+          samples_(
               std::make_shared<std::vector<int16_t>>(reinterpret_cast<const int16_t *>(pcm.data()),
                                                      reinterpret_cast<const int16_t *>(pcm.data()) + pcm.size() / 2)) {}
     std::shared_ptr<const std::vector<int16_t>> samples() const { return samples_; }
+    const bool looped;
 
 private:
     std::shared_ptr<const std::vector<int16_t>> samples_;
@@ -38,7 +40,7 @@ protected:
     void add(pjmedia_port *port, pj_pool_t *pool) PJSUA2_THROW(pj::Error);
 };
 
-/** A port that plays a clip once into the conference, then silence. */
+/** A port that plays a clip into the conference: a looped one until the port leaves, another one once, then silence. */
 class ClipPlayer : public ConferencePort {
 public:
     /** @param token  the number of the EventClipDone that reports the last sample as played. */

@@ -55,6 +55,7 @@
 %ignore sipbridge::IncomingRequest::IncomingRequest;
 %ignore sipbridge::IncomingRequest::respond;
 %ignore sipbridge::Clip::samples;
+%ignore sipbridge::Clip::looped;
 
 /* Audio, SDP and messages are bytes in Python, and are copied once. */
 %typemap(in) const std::string &pcm (std::string buffer) {
