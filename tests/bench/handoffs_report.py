@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from tests.harness.threads import NO_USAGE, ThreadUsage
 
 from .load import LoadResult, Quantiles
+from .python_build import python_build
 
 CPU_MS_PER_HANDOFF = {50: 2.4, 200: 1.3, 500: 1.0}  # by handoffs per second
 SETUP_P50_MS, SETUP_P95_MS = 1, 3  # at _LIMITS_RATE
@@ -59,7 +60,8 @@ class Report:
 def print_report(report: Report) -> None:
     """Print the table, and the limits that were met or missed."""
     write = sys.stdout.write
-    write(f"\nComplete handoffs, times in milliseconds; trunk and simulator share the {report.cores} cores\n\n")
+    write(f"\nComplete handoffs, times in milliseconds; trunk and simulator share the {report.cores} cores\n")
+    write(f"{python_build()}\n\n")
     write(_HEADING)
     for each in report.handoffs:
         write(_row("sipbridge", each.load, str(each.failed_by_metrics)))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from .media_limits import compare
 from .media_results import NAMES, ROUND_TRIP, TO_AGENT, TO_CALLER, Level, Report
+from .python_build import python_build
 
 _SATURATED_PERCENT = 90.0
 _COST_HEADING = """\
@@ -18,7 +19,7 @@ _COST_HEADING = """\
 def print_report(report: Report) -> None:
     """Print the tables, the limits that were met or missed, and the levels at which the machine was the limit."""
     write = sys.stdout.write
-    write(f"\nCalls with audio for {report.seconds:g} s, delays in milliseconds\n")
+    write(f"\nCalls with audio for {report.seconds:g} s, delays in milliseconds; {python_build()}\n")
     for ways in ((TO_AGENT, TO_CALLER), (ROUND_TRIP,)):
         levels = [level for level in report.levels if tuple(level.ways) == ways]
         if levels:

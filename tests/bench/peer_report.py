@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from .load import LoadResult
 from .media_report import saturation
 from .media_results import ROUND_TRIP, Direction, Level
+from .python_build import python_build
 
 SIPBRIDGE, ASTERISK = "sipbridge", "Asterisk"
 
@@ -120,6 +121,7 @@ def print_report(report: Report) -> None:
     write = sys.stdout.write
     names = " and ".join(report.versions.values())
     write(f"\n{names} in turn, medians of {report.rounds} rounds; all programs share the {report.cores} cores\n")
+    write(f"{python_build()}\n")
     for level, found in itertools.groupby(figures(report), key=lambda figure: figure.level):
         write(f"\n{level:36}{SIPBRIDGE:>12}{ASTERISK:>12}{'ratio':>10}\n")
         for figure in found:

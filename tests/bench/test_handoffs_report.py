@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.harness.threads import ThreadUsage
@@ -26,6 +28,11 @@ def printed(capsys: pytest.CaptureFixture[str], *levels: Handoffs) -> str:
 
 def test_times_have_tenths_of_a_millisecond(capsys: pytest.CaptureFixture[str]) -> None:
     assert "    0.9    2.8    3.1" in printed(capsys, handoffs(200, 1.2))
+
+
+def test_the_report_names_the_build_of_python(capsys: pytest.CaptureFixture[str]) -> None:
+    text = printed(capsys, handoffs(200, 1.2))
+    assert re.search(r"^Python \d+\.\d+\.\d+, (not )?optimised$", text, re.MULTILINE)
 
 
 def test_threads_are_shown_by_rate_the_busiest_first_and_added_up(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import sysconfig
 from collections.abc import Callable
 
 import pytest
@@ -14,6 +16,7 @@ from .conftest import MakeConfig
 
 Check = Callable[[str], Finding]
 real_clock_state = machine.clock_state
+real_is_python_optimised = machine.is_python_optimised
 
 
 @pytest.fixture
@@ -24,6 +27,7 @@ def check(make_config: MakeConfig) -> Check:
 
 @pytest.fixture(autouse=True)
 def _good_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "is_python_optimised", lambda: True)
     monkeypatch.setattr(machine, "has_pjsip", lambda: True)
     monkeypatch.setattr(file_descriptors, "_hard_limit", lambda: 500_000)
     monkeypatch.setattr(thread_priority, "is_permitted", lambda: True)
@@ -32,7 +36,31 @@ def _good_machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_good_machine_has_no_fault(make_config: MakeConfig) -> None:
-    assert [found.level for found in check_machine(make_config())] == [Level.OK] * 4
+    assert [found.level for found in check_machine(make_config())] == [Level.OK] * 5
+
+
+def test_a_python_without_optimisation_is_a_warning(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "is_python_optimised", lambda: False)
+    found = check("Python")
+    assert found.level is Level.WARNING
+    assert "--enable-optimizations" in found.text
+
+
+@pytest.mark.parametrize(
+    ("prefix", "options", "optimised"),
+    [
+        ("/usr", "'--enable-shared'", True),
+        ("/usr/local", "'--enable-optimizations' '--with-lto'", True),
+        ("/home/ada/.pyenv/versions/3.11.7", "'--enable-shared'", False),
+        ("/opt/python", None, False),
+    ],
+)
+def test_pythons_of_distributions_and_of_configure_with_the_option_are_optimised(
+    monkeypatch: pytest.MonkeyPatch, prefix: str, options: str | None, *, optimised: bool
+) -> None:
+    monkeypatch.setattr(sys, "base_prefix", prefix)
+    monkeypatch.setattr(sysconfig, "get_config_var", lambda _: options)
+    assert real_is_python_optimised() is optimised
 
 
 def test_without_pjsip_no_bridge_runs(check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
