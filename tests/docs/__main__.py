@@ -14,7 +14,9 @@ MERMAID = "lib/python*/site-packages/mermaidx/assets/mermaid.js"
 
 def stage(folder: Path) -> None:
     """Write the pages into a folder, with all that they load."""
-    (mermaid,) = (ROOT / ".venv" / "docs").glob(MERMAID)
+    mermaid = next((ROOT / ".venv" / "docs").glob(MERMAID), None)
+    if mermaid is None:
+        sys.exit("the packages of the site are not installed: run make docs")
     assets = {"assets/mermaid.min.js": mermaid, "assets/site.css": Path(__file__).with_name("site.css")}
     Staging(folder).write(PAGES, SEE_ALSO, assets)
 

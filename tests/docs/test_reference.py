@@ -96,7 +96,9 @@ def test_every_log_event_is_in_the_reference_with_its_meaning() -> None:
     assert explained - found.keys() == set()
     assert all(row[4] for row in found.values())
     assert found["tls_refused"][1:3] == ["info", "`inbound TLS from …, port …, failed: …`"]
-    assert found["digits_dropped"][3] == "`sip_call_id`"
+    assert found["webhook_failing"][3] == "`client` `project`"
+    assert found["config_restart_required"][3] == ""
+    assert found["contact_shared"][3] == "the call's ids"
 
 
 def test_lines_lead_to_the_reference_from_pages_that_exist() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import pytest
 
 from tests.docs.__main__ import stage
 from tests.docs.site_links import broken_links
-from tests.docs.staging import ROOT
+from tests.docs.staging import DOCS, ROOT
 from tests.harness.web.browser import opened_page
 
 MKDOCS = ROOT / ".venv" / "docs" / "bin" / "mkdocs"
@@ -36,7 +37,13 @@ class _Quiet(SimpleHTTPRequestHandler):
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     stage(folder / "docs")
-    (folder / "mkdocs.yml").write_text(f"INHERIT: {ROOT / 'config' / 'mkdocs.yml'}\ndocs_dir: docs\nsite_dir: site\n")
+    settings = {
+        "INHERIT": f"{ROOT}/config/mkdocs.yml",
+        "theme": {"custom_dir": f"{ROOT}/tests/docs/theme"},
+        "docs_dir": "docs",
+        "site_dir": "site",
+    }
+    (folder / "mkdocs.yml").write_text(json.dumps(settings))
     command: list[str | Path] = [MKDOCS, "--quiet", "build", "--strict", "--config-file", folder / "mkdocs.yml"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our own)
     assert done.returncode == 0, done.stderr
@@ -55,6 +62,12 @@ def url(site: Path) -> Iterator[str]:
 
 def test_every_link_of_the_site_has_a_target(site: Path) -> None:
     assert list(broken_links(site)) == []
+
+
+def test_only_pages_with_a_diagram_load_the_script_that_draws_it(site: Path) -> None:
+    with_script = {path.stem for path in site.glob("*.html") if "mermaid.min.js" in path.read_text()}
+    with_diagram = {path.stem for path in DOCS.glob("*.md") if "```mermaid" in path.read_text()}
+    assert with_script == {"index", *with_diagram}
 
 
 async def test_diagrams_are_drawn_without_the_network(url: str, tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""The log events: levels, messages and fields from the code's calls of `logging`, meanings from docs/operations.md."""
+"""The log events: levels and messages from the code's calls of `logging`, meanings from docs/operations.md.
+
+The fields are those of the page as well. If it names none, they are those in the code.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,8 @@ def _rows() -> Iterator[tuple[str, ...]]:
             code(event),
             ", ".join(sorted({call.level for call in found})),
             "; ".join(dict.fromkeys(code(call.message) for call in found if call.message)),
-            " ".join(dict.fromkeys(code(field) for call in found for field in call.fields)),
+            row.get("further fields")
+            or " ".join(dict.fromkeys(code(field) for call in found for field in call.fields)),
             row.get("meaning", ""),
             ", ".join(f"[{Path(file).name}](../sipbridge/{file})" for file in files),
         )
