@@ -88,6 +88,10 @@ kills-chat: setup ## Kill the bridge repeatedly while chats relay both ways: mak
 moves-chat: setup ## Kill, stop or drain one of two nodes while chats relay both ways: make moves-chat ROUNDS=50 CHANNELS=dfo,byoc,patron SEED=1
 	@$(BIN)/python -m tests.soak.moves_chat --rounds $(or $(ROUNDS),50) --seed $(or $(SEED),1) $(if $(CHANNELS),--channels $(CHANNELS))
 
+.PHONY: chaos
+chaos: setup ## Harm a cluster of three nodes under load in every way, and count what is lost or doubled: make chaos KILLS=100 SEED=1 PHASES=kills
+	@$(BIN)/python -m tests.chaos.chaos --kills $(or $(KILLS),100) --seed $(or $(SEED),1) $(if $(PHASES),--phases $(PHASES))
+
 reloads: setup ## Reload repeatedly with changed clients and calls in progress: make reloads RELOADS=1000
 	@$(BIN)/python -m tests.soak.reloads --reloads $(or $(RELOADS),1000)
 

@@ -66,12 +66,15 @@ def _listed(counts: Counter[str], before: str = "") -> str:
 class ChatRun:
     """One run: the bot, its chats, and what they came to."""
 
-    def __init__(self, cxone: Simulator, seed: int, kinds: Sequence[str]) -> None:
+    def __init__(
+        self, cxone: Simulator, seed: int, kinds: Sequence[str], *, pause_seconds: float = PAUSE_SECONDS
+    ) -> None:
         self.cxone = cxone
         self.chance = random.Random(seed)  # noqa: S311 (no secret)
         self.tally = Tally()
         self.bot = Bot(key(PROJECT))
         self._seed = seed
+        self._pause_seconds = pause_seconds
         self._kinds = kinds
         self._channels = mixed(kinds)
         self._is_last = False
@@ -104,7 +107,7 @@ class ChatRun:
 
     async def _fill(self, slot: int) -> None:
         """Run one chat after the other."""
-        await asyncio.sleep(self.chance.uniform(0, MESSAGES * PAUSE_SECONDS))
+        await asyncio.sleep(self.chance.uniform(0, MESSAGES * self._pause_seconds))
         number = 0
         while not self._is_last or number == 0:
             number += 1
@@ -112,7 +115,7 @@ class ChatRun:
             channel = self._channels[(slot // 3 + number) % len(self._channels)]
             chat = BotChat(f"s{self._seed}-{slot:03}-{number:03}", channel)
             self._open[slot] = chat
-            await converse(self.bot, self.cxone.desk, chat, ended_by, MESSAGES, PAUSE_SECONDS, self.chance)
+            await converse(self.bot, self.cxone.desk, chat, ended_by, MESSAGES, self._pause_seconds, self.chance)
             del self._open[slot]
             if chat.start_is_unknown:
                 self.tally.unknown["starts"] += 1
@@ -125,11 +128,15 @@ class ChatRun:
 
     def settings(self, folder: Path) -> Settings:
         """Return the settings of a bridge for the chats."""
+        projects = {PROJECT: self.project()}
+        return bridge_settings(folder, {CLIENT: client_settings("+19995550001", self.cxone.url, projects)})
+
+    def project(self) -> Settings:
+        """Return the settings of the project of the chats."""
         webhook = {"url": self.bot.webhook_url, "secret": WEBHOOK_SECRET}
         # No time limit of a chat may pass, however slow the machine is.
         limits = {"queue_timeout_seconds": None, "inactivity_seconds": None, "inactivity_warning_seconds": None}
-        project = all_kinds_project(PROJECT, self.cxone.url, webhook=webhook, **limits)
-        return bridge_settings(folder, {CLIENT: client_settings("+19995550001", self.cxone.url, {PROJECT: project})})
+        return all_kinds_project(PROJECT, self.cxone.url, webhook=webhook, **limits)
 
 
 def kinds_of(value: str) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,13 @@ class RedisServer:
         """Run a command in it."""
         with redis.Redis(port=self.port, decode_responses=True) as client:
             return client.execute_command(*command)
+
+    def run_all(self, commands: Sequence[Sequence[str | int]]) -> list[Any]:
+        """Run commands in it, in one round trip."""
+        with redis.Redis(port=self.port, decode_responses=True) as client, client.pipeline(transaction=False) as batch:
+            for command in commands:
+                batch.execute_command(*command)
+            return list(batch.execute())
 
     @property
     def _running(self) -> Program:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.harness.ports import audio_port, free_port
-from tests.harness.sip.sip_messages import Message, read_messages
+from tests.harness.sip.sip_messages import GrowingLog, Message, read_messages
 from tests.harness.waiting import wait_for
 
 from .program import Program
@@ -110,6 +110,10 @@ class Sipp:
     def messages(self) -> list[Message]:
         """The SIP messages so far, oldest first."""
         return read_messages(self._message_log)
+
+    def follow(self) -> GrowingLog:
+        """Return a reader of the messages, for one that reads them again and again."""
+        return GrowingLog(self._message_log)
 
     def received(self, status_or_method: int | str) -> list[Message]:
         """Return the responses with a status, or the requests with a method, that SIPp received."""

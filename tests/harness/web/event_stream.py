@@ -21,12 +21,22 @@ class EventStream:
         parts = urlsplit(url)
         self._connection = http.client.HTTPConnection(parts.netloc)
         path = parts.path + (f"?{parts.query}" if parts.query else "")
-        self._connection.request("GET", path, headers={"x-api-key": key} | ({"Last-Event-ID": after} if after else {}))
+        headers = {"x-api-key": key} | ({"Last-Event-ID": after} if after else {})
         self.last_id = after
-        self._response = self._connection.getresponse()
+        try:
+            self._connection.request("GET", path, headers=headers)
+            self._response = self._connection.getresponse()
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            raise
         self._events: queue.SimpleQueue[tuple[str, Event]] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, name="event stream", daemon=True)
         self._reader.start()
+
+    @property
+    def is_over(self) -> bool:
+        """True if the stream has ended, and all of its events were returned."""
+        return not self._reader.is_alive() and self._events.empty()
 
     def until(self, name: str, seconds: float) -> list[Event]:
         """Return the events up to one of that name, or until none arrives for this long."""

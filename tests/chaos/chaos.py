@@ -1,0 +1,91 @@
+"""`make chaos`: several nodes under load, and every fault that a cluster must survive, one after another.
+
+Three nodes run behind Kamailio, on a Redis with a replica and a Sentinel. After each fault the callers, CXone, the
+store and the readers of events are compared: no contact may be signalled twice, and none may be lost. Meanwhile chats
+relay messages both ways, each of which must arrive once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.harness.usage import allow_many_sockets
+
+from .cluster import cluster
+from .phases import PHASES
+from .report import print_result
+from .run import Report, Run, event_readers
+
+
+@dataclass(frozen=True)
+class Load:
+    """The load: calls per second, and chats at any moment."""
+
+    calls_per_second: float = 20.0
+    chats: int = 100
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the phases, and print the counts; return 1 if a rule was broken."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.chaos", description=__doc__)
+    parser.add_argument("--phases", type=phases_of, default=tuple(PHASES), help="some of " + ",".join(PHASES))
+    parser.add_argument("--kills", type=int, default=100, help="of random nodes, in the phase of that name")
+    parser.add_argument("--rate", type=float, default=Load.calls_per_second, help="calls per second")
+    parser.add_argument("--chats", type=int, default=Load.chats, help="number of chats at any moment")
+    parser.add_argument("--stop-seconds", type=float, default=60.0, help="for which a node stands still")
+    parser.add_argument("--seed", type=int, default=1, help="of the moments of the faults")
+    parser.add_argument("--keep", action="store_true", help="keep the logs in any case")
+    options = parser.parse_args(arguments)
+    allow_many_sockets()
+    folder = Path(tempfile.mkdtemp(prefix="sipbridge-chaos-"))
+    sys.stderr.write(f"Logs: {folder}\n")
+    load = Load(options.rate, options.chats)
+    run = run_phases(
+        folder,
+        options.phases,
+        load,
+        sys.stderr.write,
+        kills=options.kills,
+        stop_seconds=options.stop_seconds,
+        seed=options.seed,
+    )
+    return print_result(run.counts, run.cluster.chats, folder, keep=options.keep)
+
+
+def run_phases(
+    folder: Path, phases: Sequence[str], load: Load, report: Report, *, kills: int, stop_seconds: float, seed: int
+) -> Run:
+    """Run these phases. Raises `TimeoutError` if the cluster does not recover from a fault."""
+    with cluster(folder, seed) as running, ExitStack() as stack:
+        readers = [stack.enter_context(reader) for reader in event_readers(running)]
+        chance = random.Random(seed)  # noqa: S311 (no secret)
+        run = Run(running, readers, chance, report, kills, load.calls_per_second, stop_seconds)
+        if load.chats:
+            running.chats.begin(load.chats)
+        for name in phases:
+            phase = PHASES[name]
+            if phase.lease_seconds != running.lease_seconds:
+                running.restart_all(phase.lease_seconds)
+            run.tell(f"{name}: begins, with leases of {phase.lease_seconds:g} s")
+            phase.inflict(run)
+        running.chats.end()
+    return run
+
+
+def phases_of(value: str) -> tuple[str, ...]:
+    """Return the phases in a list with commas. Raises `ArgumentTypeError`."""
+    phases = tuple(value.split(","))
+    if unknown := set(phases) - PHASES.keys():
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(sorted(unknown))}; use some of {','.join(PHASES)}")
+    return phases
+
+
+if __name__ == "__main__":
+    sys.exit(main())
