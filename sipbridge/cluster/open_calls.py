@@ -5,7 +5,9 @@ call before the call is answered, if it responds. All others follow within a mom
 node dies in between, a rescuer may signal a contact that has just ended.
 
 Invariant: Redis gets the entries of a call as a whole and in order, so it never has a call that was removed, nor an
-older state after a newer one. What it missed while it was away, or lost, it gets when it responds again.
+older state after a newer one. What it missed while it was away, or lost, it gets when it responds again. A network that
+was cut may deliver a write late, of which the node has long heard nothing: writes have numbers, and the script refuses
+one that comes after a later one, or after the calls were taken over.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ from sipbridge.errors import StoreError
 from sipbridge.store.journal import entries
 from sipbridge.store.journal.entries import Entry
 from sipbridge.store.redis import keys
-from sipbridge.store.redis.scripts import Command
+from sipbridge.store.redis.scripts import WRITE_OPEN_CALLS, Command
 
 logger = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ class OpenCalls:
         self._changed: dict[str, asyncio.Future[bool] | None] = {}
         self._forgotten: set[str] = set()
         self._failing = False
+        self._writes = 0
         self._wake = asyncio.Event()
         self._task = asyncio.create_task(self._run(), name="open-calls-writer")
 
@@ -119,35 +122,38 @@ class OpenCalls:
                 self._wake.set()
 
     async def _write(self) -> bool:
-        """Write the changed calls; return False if Redis does not respond. Then they are written later."""
+        """Write the changed calls; return False if Redis does not respond. Then they are written later.
+
+        Those of an epoch that was taken over are not written; its lease finds out.
+        """
         changed, self._changed = self._changed, {}
         if not changed:
             return True
-        is_written = False
+        state = ""
         try:
-            results = await self._redis.run(self._commands(changed), seconds=REDIS_SECONDS)
-            is_written = not any(isinstance(result, RedisError) for result in results)
-            if not is_written:
-                self._note_failure(results)
+            (result,) = await self._redis.run([self._command(changed)], seconds=REDIS_SECONDS)
+            if isinstance(result, RedisError):
+                self._note_failure(result)
+            else:
+                state = result
         except StoreError as error:
             self._note_failure(error)
         finally:
-            if not is_written:  # also if the task is cancelled
+            if not state:  # also if the task is cancelled
                 self._changed = dict.fromkeys(changed) | self._changed
-            _resolve(changed.values(), written=is_written)
-        self._failing &= not is_written
-        return is_written
+            _resolve(changed.values(), written=state == "written")
+        self._failing &= not state
+        return bool(state)
 
-    def _commands(self, changed: Iterable[str]) -> list[Command]:
-        key = keys.OPEN_CALLS + self._lease.epoch
+    def _command(self, changed: Iterable[str]) -> Command:
+        self._writes += 1
+        epoch = self._lease.epoch
         written = [part for call_id in changed if call_id in self._lines for part in (call_id, self._text(call_id))]
         removed = [call_id for call_id in changed if call_id not in self._lines]
-        commands: list[Command] = []
-        if written:
-            commands += [("HSET", key, *written), ("PEXPIRE", key, KEPT_MS)]
-        if removed:
-            commands.append(("HDEL", key, *removed))
-        return commands
+        return WRITE_OPEN_CALLS.command(
+            (keys.OPEN_CALLS + epoch, keys.OPEN_CALLS_WRITE + epoch, keys.RESCUE + epoch),
+            *(self._writes, KEPT_MS, len(written) // 2, *written, *removed),
+        )
 
     def _text(self, call_id: str) -> str:
         return self._lines[call_id].decode()

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.cluster import open_calls
-from sipbridge.cluster.lease import Lease
+from sipbridge.cluster.lease import Commands, Lease
 from sipbridge.cluster.open_calls import OpenCalls, SharedJournal
 from sipbridge.config.redis_url import RedisUrl
+from sipbridge.errors import StoreError
 from sipbridge.store.journal import entries
 from sipbridge.store.journal.entries import read_call
 from sipbridge.store.redis import keys
+from sipbridge.store.redis.scripts import Command
 from sipbridge.store.redis.server import Server
 from tests.fakes import FakeCallJournal, Journal
 from tests.harness.programs.redis import RedisServer, redis_server
@@ -28,7 +31,7 @@ NOW = datetime(2026, 3, 1, 12, 1, tzinfo=UTC)
 class Node:
     """A node whose open calls are in a Redis."""
 
-    def __init__(self, server: Server, redis: RedisServer) -> None:
+    def __init__(self, server: Commands, redis: RedisServer) -> None:
         self.lease = Lease(server, "node", 15)
         self.calls = OpenCalls(server, self.lease)
         self.local = FakeCallJournal(Journal())
@@ -101,6 +104,53 @@ async def test_nothing_more_is_written_of_calls_that_another_node_has(node: Node
     node.journal.unstored(make_record("call-1"))
     await node.journal.begin(make_record("call-2"), {})
     assert node.in_redis() == before | {"call-2": node.in_redis()["call-2"]}
+
+
+async def test_nothing_is_written_for_an_epoch_that_was_taken_over(node: Node, redis: RedisServer) -> None:
+    redis.run("SET", keys.RESCUE + node.lease.epoch, "ended")
+    assert not await node.begins("call-1")
+    assert node.in_redis() == {}
+
+
+class DelayingNetwork:
+    """Holds requests back while it is cut, of which the node hears nothing; `deliver` brings them to Redis after all."""
+
+    def __init__(self, server: Server) -> None:
+        self.is_cut = False
+        self.passed = 0
+        self._server = server
+        self._held: list[Sequence[Command]] = []
+
+    async def run(self, commands: Sequence[Command], *, seconds: float) -> list[Any]:
+        if self.is_cut:
+            self._held.append(commands)
+            raise StoreError("Redis has not responded")
+        results = await self._server.run(commands, seconds=seconds)
+        self.passed += 1
+        return results
+
+    async def deliver(self) -> None:
+        for commands in self._held:
+            await self._server.run(commands, seconds=30)
+
+
+async def test_a_write_that_was_delayed_on_its_way_changes_nothing(
+    server: Server, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_calls, "RETRY_SECONDS", 0.05)
+    network = DelayingNetwork(server)
+    node = Node(network, redis)
+    assert await node.begins("call-1")
+    network.is_cut = True
+    assert not await node.begins("call-2")
+    node.calls.remove("call-2")
+    passed, network.is_cut = network.passed, False
+    async with asyncio.timeout(30):
+        while network.passed == passed:  # noqa: ASYNC110 (there is no notification)
+            await asyncio.sleep(0.01)
+    await network.deliver()
+    assert set(node.in_redis()) == {"call-1"}
+    await node.calls.close()
 
 
 @pytest.fixture
