@@ -7,7 +7,7 @@
 | another's, with the result `undelivered` | it becomes ours: that Signal certainly did not arrive | send |
 | another's, with any other result or none | it stays theirs, for ever | `duplicate` |
 | any, and our epoch was rescued | it stays as it is | `duplicate` |
-| not known, as Redis does not respond | the call is ours, and no other node can believe that we are dead | send |
+| not known, as Redis does not respond | no node can rescue the call now, and its rescuers know of the Signal | send |
 | not known, as Redis does not respond | another node may be rescuing the call | `undelivered`, so BYE |
 
 Invariant: a node sends the first byte of a Signal only while it owns the claim, or while no other node could take it.
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from redis.exceptions import RedisError
@@ -58,15 +58,15 @@ class ClaimCounts:
 class Claims:
     """Implements `SignalClaims`.
 
-    `is_safe` is true for a call that no other node can be rescuing. `has_replicas` is true if Redis has replicas, as
-    without any a claim would wait for one in vain.
+    `is_safe` is true for a call that no other node can be rescuing, or will signal if it rescues it later.
+    `has_replicas` is true if Redis has replicas, as without any a claim would wait for one in vain.
     """
 
     def __init__(
         self,
         redis: Commands,
         lease: Lease,
-        is_safe: Callable[[str], bool],
+        is_safe: Callable[[str], Awaitable[bool]],
         has_replicas: Callable[[], bool],
     ) -> None:
         self.counts = ClaimCounts()
@@ -100,12 +100,12 @@ class Claims:
         try:
             results = await self._redis.run(commands, seconds=CLAIM_SECONDS)
         except StoreError as error:
-            return self._unclaimed(record, str(error))
+            return await self._unclaimed(record, str(error))
         if put:
             put.settle(results.pop(0))
         state, *replicas = results
         if isinstance(state, RedisError):
-            return self._unclaimed(record, str(state))
+            return await self._unclaimed(record, str(state))
         if replicas == [0]:
             self.counts.unreplicated += 1
         instead = _INSTEAD[state]
@@ -154,11 +154,11 @@ class Claims:
         except StoreError as error:
             logger.debug("results of claims not written: %s", error)
 
-    def _unclaimed(self, record: CallRecord, why: str) -> SignalResult | None:
+    async def _unclaimed(self, record: CallRecord, why: str) -> SignalResult | None:
         fields = {"event": "claim_failed", "call_id": record.call_id}
-        if self._is_safe(record.call_id):
+        if await self._is_safe(record.call_id):
             self.counts.unclaimed += 1
-            logger.warning("Signal sent without a claim: %s; the other nodes see this one", why, extra=fields)
+            logger.warning("Signal sent without a claim: %s; the other nodes know of it", why, extra=fields)
             return None
         self.counts.refused += 1
         logger.error("Signal not sent: %s, and another node may be rescuing this one", why, extra=fields)

@@ -24,6 +24,7 @@ from sipbridge.cluster.owners import Owners
 from sipbridge.cluster.probes import Probes
 from sipbridge.cluster.secret import NodeSecret
 from sipbridge.cluster.takeover import OpenStore, Recover, Takeover, TakeoverCounts
+from sipbridge.cluster.witnesses import Witnesses
 from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import ConfigError, StoreError
 from sipbridge.http import HttpClient
@@ -85,11 +86,12 @@ class Cluster:
         self.claims = Claims(
             claim_server,
             self.lease,
-            lambda call_id: call_id in self.open_calls and self.fleet.cannot_be_rescued(time.monotonic()),
+            self._may_signal_unclaimed,
             lambda: self._replicas > 0,
         )
         self.open_calls = OpenCalls(call_server, self.lease)
         self.probes: Probes | None = None
+        self.witnesses = Witnesses(self.lease, self.fleet, self._secret)
         self.chat_owners = ChatOwners(lease_server, self.lease, self.fleet)
         self.owners = Owners(lease_server, self.lease, self.fleet, self._secret, self._respond_to_probe)
         self.takeover_counts = TakeoverCounts()
@@ -104,6 +106,7 @@ class Cluster:
     async def join(self, url: str, http: HttpClient) -> None:
         """Become a node that the others reach under `url`. Raises `ConfigError` if it does not fit the others."""
         self.probes = Probes(http, self.lease, self.fleet, self._secret, time.monotonic)
+        self.witnesses.http = http
         try:
             await self._check_others(self.probes)
             sent_at = time.monotonic()
@@ -114,7 +117,13 @@ class Cluster:
     def start(self, controls: NodeControls, chats: CarriedChats, open_store: OpenStore, recover: Recover) -> None:
         """Renew the lease from now on, take over nodes that die, and take waiting chats."""
         self.takeover = Takeover(
-            self._redis, self.lease, open_store, recover, self.chat_owners.release, self.takeover_counts
+            self._redis,
+            self.lease,
+            open_store,
+            recover,
+            self.chat_owners.release,
+            self.witnesses.take,
+            self.takeover_counts,
         )
         self._tasks = [
             asyncio.create_task(self._repeat(partial(self.turn, controls)), name="node-lease"),
@@ -151,7 +160,14 @@ class Cluster:
             await server.close()
 
     def _respond_to_probe(self, probe: str) -> str | None:
-        return self.probes.respond(probe) if self.probes is not None else None
+        if self.probes is None:
+            return None
+        return self.probes.respond(probe) or self.witnesses.note(probe)
+
+    async def _may_signal_unclaimed(self, call_id: str) -> bool:
+        """Return True if the call is ours, no node can take it over just now, and those that could later know of it."""
+        is_safe = call_id in self.open_calls and self.fleet.cannot_be_rescued(time.monotonic())
+        return is_safe and await self.witnesses.notify(call_id)
 
     async def _check_others(self, probes: Probes) -> None:
         """Check that all nodes share the secret, and that no running one has this id.

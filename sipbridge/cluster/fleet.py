@@ -116,6 +116,11 @@ class Fleet:
         return list(self._wards.values())
 
     @property
+    def rescuers(self) -> list[Listed]:
+        """The nodes that may take this one over, as far as it knows. An earlier run of its own never does."""
+        return [node for node in self._listed if node.epoch in self._heard_at and node.id != self._own_id]
+
+    @property
     def has_successor(self) -> bool:
         """True if another node is alive and does not drain, so that it can take chats. Only wards are asked."""
         return any(ward.lease and not ward.lease.drains for ward in self._wards.values())

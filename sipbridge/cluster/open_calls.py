@@ -148,11 +148,16 @@ class OpenCalls:
     def _command(self, changed: Iterable[str]) -> Command:
         self._writes += 1
         epoch = self._lease.epoch
-        written = [part for call_id in changed if call_id in self._lines for part in (call_id, self._text(call_id))]
+        open_calls = [call_id for call_id in changed if call_id in self._lines]
+        written = [part for call_id in open_calls for part in (call_id, self._text(call_id))]
         removed = [call_id for call_id in changed if call_id not in self._lines]
         return WRITE_OPEN_CALLS.command(
             (keys.OPEN_CALLS + epoch, keys.OPEN_CALLS_WRITE + epoch, keys.RESCUE + epoch),
-            *(self._writes, KEPT_MS, len(written) // 2, *written, *removed),
+            self._writes,
+            KEPT_MS,
+            len(open_calls),
+            *written,
+            *removed,
         )
 
     def _text(self, call_id: str) -> str:

@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -49,6 +50,8 @@ Recover = Callable[[list[Unfinished], CallJournal, RecordStore, bool], Awaitable
 OpenStore = Callable[[], Awaitable[RecordStore]]
 # Lets the chats of an epoch wait for another owner, and returns their number.
 ReleaseChats = Callable[[str], Awaitable[int]]
+# Returns the calls that an epoch which is being taken over has signalled without a claim.
+Unclaimed = Callable[[str], AbstractSet[str]]
 
 
 @dataclass(slots=True)
@@ -69,10 +72,12 @@ class Takeover:
         open_store: OpenStore,
         recover: Recover,
         release_chats: ReleaseChats,
+        unclaimed: Unclaimed,
         counts: TakeoverCounts,
     ) -> None:
         self._counts = counts
         self._release_chats = release_chats
+        self._unclaimed = unclaimed
         self._reserved: set[str] = set()
         self._redis = redis
         self._lease = lease
@@ -167,7 +172,11 @@ class Takeover:
                 journal.stored(call_id)
             else:
                 calls.append(call)
-        return await self.with_claims(calls)
+        unclaimed = self._unclaimed(dead.epoch)
+        return [
+            replace(call, signal=call.signal or SignalResult.UNKNOWN) if call.record.call_id in unclaimed else call
+            for call in await self.with_claims(calls)
+        ]
 
     async def _take(self, dead: Listed) -> str:
         key = (keys.RESCUER + dead.epoch, keys.RESCUE + dead.epoch, keys.LEASE + dead.id, keys.NODES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
@@ -27,7 +27,15 @@ DUPLICATE, UNDELIVERED = SignalResult.DUPLICATE, SignalResult.UNDELIVERED
 RESULTS = [SignalResult.ACCEPTED, SignalResult.REFUSED, SignalResult.UNKNOWN]
 
 
-def node(server: Any, *, is_safe: Callable[[str], bool] = lambda _: True, replicas: bool = False) -> Claims:  # noqa: ANN401 (a fake, too)
+async def always(_call_id: str) -> bool:
+    return True
+
+
+async def never(_call_id: str) -> bool:
+    return False
+
+
+def node(server: Any, *, is_safe: Callable[[str], Awaitable[bool]] = always, replicas: bool = False) -> Claims:  # noqa: ANN401 (a fake, too)
     """Return the claims of a node of its own."""
     return Claims(server, Lease(server, "node", 15), is_safe, lambda: replicas)
 
@@ -76,7 +84,7 @@ async def test_a_late_result_of_an_earlier_attempt_changes_nothing(server: Serve
 async def test_a_node_that_counts_as_dead_claims_nothing(server: Server, redis: RedisServer) -> None:
     lease = Lease(server, "node", 15)
     redis.run("SET", keys.RESCUE + lease.epoch, "another")
-    assert await Claims(server, lease, lambda _: True, lambda: False).claim(RECORD) is DUPLICATE
+    assert await Claims(server, lease, always, lambda: False).claim(RECORD) is DUPLICATE
     assert redis.run("EXISTS", CLAIM) == 0
 
 
@@ -106,7 +114,7 @@ async def test_without_redis_a_node_signals_only_what_no_other_one_can(
 ) -> None:
     asked: list[str] = []
 
-    def judge(call_id: str) -> bool:
+    async def judge(call_id: str) -> bool:
         asked.append(call_id)
         return is_safe
 
@@ -120,7 +128,7 @@ async def test_a_redis_that_stands_still_delays_a_claim_by_its_time_limit(
     server: Server, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(claims, "CLAIM_SECONDS", 0.05)
-    first = node(server, is_safe=lambda _: False)
+    first = node(server, is_safe=never)
     redis.pause()
     try:
         assert await first.claim(RECORD) is UNDELIVERED

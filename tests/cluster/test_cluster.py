@@ -15,6 +15,8 @@ from sipbridge.cluster.lease import LeaseState
 from sipbridge.config import StoreConfig
 from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import ConfigError, HttpNotReached
+from sipbridge.http import Response
+from sipbridge.http.node_headers import NODE, PROBE
 from sipbridge.store import open_chat_store
 from sipbridge.store.journal import entries
 from sipbridge.store.redis import keys
@@ -61,6 +63,17 @@ class NoPath:
 
     async def request(self, *_: object, **__: object) -> Any:  # noqa: ANN401 (it returns nothing)
         raise HttpNotReached("no connection")
+
+
+class PathTo:
+    """The HTTP client of a node that reaches another one."""
+
+    def __init__(self, node: Cluster) -> None:
+        self._node = node
+
+    async def request(self, *_: object, headers: dict[str, str], **__: object) -> Response:
+        answer = self._node.owners.respond_to_probe(headers[PROBE])
+        return Response(200, {NODE.lower().encode(): answer} if answer else {})
 
 
 @pytest.fixture
@@ -154,13 +167,18 @@ async def test_a_node_that_nothing_sees_takes_no_calls_and_signals_no_contact(
 ) -> None:
     other, controls = make_node(own_redis, "node-b"), Controls()
     await join(other)
-    node.open_calls.begin(entries.began(make_record("call-1"), {}))
+    path: Any = PathTo(other)
+    for call_id in ("call-1", "call-2"):
+        node.open_calls.begin(entries.began(make_record(call_id), {}))
     await node.turn(controls)
     own_redis.kill()
     clock.now += LEASE - 1
     await node.turn(controls)
     assert controls.obstacle() is None
+    assert await node.claims.claim(make_record("call-2")) is SignalResult.UNDELIVERED, "its rescuer cannot be told"
+    node.witnesses.http = path
     assert await node.claims.claim(make_record("call-1")) is None
+    assert other.witnesses.take(node.lease.epoch) == {"call-1"}
     assert node.may_relay()
     clock.now += 1
     assert not node.may_relay(), "at once, as after a stop of the process"

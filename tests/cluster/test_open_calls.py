@@ -113,7 +113,7 @@ async def test_nothing_is_written_for_an_epoch_that_was_taken_over(node: Node, r
 
 
 class DelayingNetwork:
-    """Holds requests back while it is cut, of which the node hears nothing; `deliver` brings them to Redis after all."""
+    """Holds requests back while it is cut, and the node hears nothing of them; `deliver` brings them to Redis."""
 
     def __init__(self, server: Server) -> None:
         self.is_cut = False

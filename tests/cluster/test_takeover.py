@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -38,8 +39,17 @@ class Rescuer:
     def __post_init__(self) -> None:
         self.may_end.set()
         self.counts = TakeoverCounts()
+        self.unclaimed: defaultdict[str, set[str]] = defaultdict(set)
         chats = ChatOwners(self.server, self.lease, Fleet("rescuer", 15))
-        self.takeover = Takeover(self.server, self.lease, self._open_store, self._recover, chats.release, self.counts)
+        self.takeover = Takeover(
+            self.server,
+            self.lease,
+            self._open_store,
+            self._recover,
+            chats.release,
+            self.unclaimed.__getitem__,
+            self.counts,
+        )
 
     async def _open_store(self) -> RecordStore:
         return FakeStore(Journal())
@@ -70,6 +80,10 @@ async def rescuer(server: Server, node: str = "rescuer") -> Rescuer:
     return Rescuer(lease, server)
 
 
+async def always(_call_id: str) -> bool:
+    return True
+
+
 @dataclass
 class Dead:
     """A node that had calls, and has no lease any more."""
@@ -87,7 +101,7 @@ async def dead(server: Server, redis: RedisServer) -> Dead:
     journal = SharedJournal(FakeCallJournal(Journal()), calls)
     for call_id in ("talking", "signalled", "claimed", "undelivered", "hung-up", "over"):
         assert await journal.begin(make_record(call_id), {"X-Line": "gold"})
-    claims = Claims(server, lease, lambda _: True, lambda: False)
+    claims = Claims(server, lease, always, lambda: False)
     for call_id, result in (("signalled", SignalResult.ACCEPTED), ("undelivered", SignalResult.UNDELIVERED)):
         await claims.claim(make_record(call_id))
         claims.settle(make_record(call_id), result)
@@ -170,6 +184,14 @@ async def test_the_dead_node_finds_out_when_it_wakes_up(server: Server, dead: De
     assert await dead.claims.claim(make_record("talking")) is SignalResult.DUPLICATE
     await dead.lease.renew({})
     assert dead.lease.state.name == "RESCUED"
+
+
+async def test_a_call_that_was_signalled_without_a_claim_is_not_signalled_again(server: Server, dead: Dead) -> None:
+    node = await rescuer(server)
+    node.unclaimed[dead.lease.epoch] = {"talking", "signalled"}
+    await node.takeover.run(dead.listed)
+    assert (node.signals["talking"], node.signals["signalled"]) == (SignalResult.UNKNOWN, SignalResult.ACCEPTED)
+    assert node.signals["undelivered"] is None
 
 
 async def test_calls_that_could_not_be_stored_are_recovered_again(
