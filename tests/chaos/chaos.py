@@ -75,6 +75,7 @@ def run_phases(
                 running.restart_all(phase.lease_seconds)
             run.tell(f"{name}: begins, with leases of {phase.lease_seconds:g} s")
             phase.inflict(run)
+            running.chats.survived[name] += 1
         running.chats.end()
     return run
 

@@ -30,12 +30,13 @@ IDLE_SECONDS = 1.0
 
 
 class Chats:
-    """The bot, its chats and the door to the nodes, on a thread of their own. `seen` is what the chats came to.
+    """The bot, its chats and the door to the nodes, on a thread of their own. `survived` counts the faults so far.
 
     The bot serves its webhook from the start; its chats begin with `begin`.
     """
 
     def __init__(self, cxone: Simulator, seed: int) -> None:
+        self.survived: Counter[str] = Counter()
         self._run = ChatRun(cxone, seed, KINDS, pause_seconds=PAUSE_SECONDS)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="chats", daemon=True)
@@ -47,6 +48,7 @@ class Chats:
     @property
     def seen(self) -> str:
         """The counts of the chats that are over."""
+        self._run.tally.harms = self.survived
         return str(self._run.tally)
 
     @property
