@@ -13,6 +13,7 @@ from http.client import HTTPException
 from types import TracebackType
 from typing import Self
 
+from sipbridge.simulators.cxone.digital.byoc.channels import DEMO_CHANNEL
 from tests.harness.programs.simulator import Simulator
 from tests.harness.settings import Settings, key
 from tests.harness.waiting import wait_for
@@ -27,6 +28,7 @@ from tests.soak.chat_run import CLIENT, LAST_SECONDS, PROJECT, ChatRun
 PAUSE_SECONDS = 3.0  # between two messages of a bot in a chat, on average
 STREAM_SECONDS = 5.0  # after which the bot reads a chat at any node again
 IDLE_SECONDS = 1.0
+MANY = 1000  # calls of CXone to a box
 
 
 class Chats:
@@ -62,7 +64,10 @@ class Chats:
 
     def begin(self, chats: int) -> None:
         """Begin so many chats, each of which is followed by another when it is over."""
-        prepare(self._run.cxone.desk, self._run.bot.url)
+        desk = self._run.cxone.desk
+        prepare(desk, self._run.bot.url)
+        # A message that CXone gives up is read from the contact's list later, so it would be after the next one.
+        desk.change_byoc(DEMO_CHANNEL.id, repeats=MANY)
         self._talking = asyncio.run_coroutine_threadsafe(self._begin(chats), self._loop).result(10)
 
     def end(self) -> None:
