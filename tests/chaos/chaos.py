@@ -16,9 +16,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.harness.programs.program import ProgramError
 from tests.harness.usage import allow_many_sockets
 
 from .cluster import cluster
+from .counts import Counts
 from .phases import PHASES
 from .report import print_result
 from .run import Report, Run, event_readers
@@ -62,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_phases(
     folder: Path, phases: Sequence[str], load: Load, report: Report, *, kills: int, stop_seconds: float, seed: int
 ) -> Run:
-    """Run these phases. Raises `TimeoutError` if the cluster does not recover from a fault."""
+    """Run these phases, until the first from which the cluster does not recover."""
     with cluster(folder, seed) as running, ExitStack() as stack:
         readers = [stack.enter_context(reader) for reader in event_readers(running)]
         chance = random.Random(seed)  # noqa: S311 (no secret)
@@ -74,7 +76,11 @@ def run_phases(
             if phase.lease_seconds != running.lease_seconds:
                 running.restart_all(phase.lease_seconds)
             run.tell(f"{name}: begins, with leases of {phase.lease_seconds:g} s")
-            phase.inflict(run)
+            try:
+                phase.inflict(run)
+            except (TimeoutError, ProgramError) as error:
+                run.counts.setdefault(name, Counts()).check(f"the cluster did not recover: {error}", [name])
+                break
             running.chats.survived[name] += 1
         running.chats.end()
     return run

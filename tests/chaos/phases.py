@@ -21,8 +21,8 @@ TAKEOVER_SECONDS = 45.0  # at most, from the SIGKILL until the last of these cal
 OUTAGE_SECONDS = 10.0
 
 NOTHING = Allowed()
-A_DEATH = Allowed(no_signal=frozenset({BEGUN}), no_answer=frozenset({DIED}))
-A_CUT = Allowed(no_signal=frozenset({CUT_OFF}), no_answer=frozenset({DIED}))
+A_DEATH = Allowed(no_signal=frozenset({BEGUN, CUT_OFF}), no_answer=frozenset({DIED}))
+A_CUT = Allowed(no_signal=frozenset({CUT_OFF}))
 
 
 def kills(run: Run) -> None:
@@ -89,7 +89,7 @@ def takeover(run: Run) -> None:
 def failover(run: Run) -> None:
     """SIGKILL of the primary of Redis: its replica takes its place, and it comes back as the replica."""
     redis = run.cluster.redis
-    with run.under_load("failover", NOTHING):
+    with run.under_load("failover", A_CUT):
         run.go_on_for(5)
         primary = redis.primary
         primary.kill()
@@ -102,7 +102,7 @@ def failover(run: Run) -> None:
 
 def outage(run: Run) -> None:
     """SIGKILL of all of Redis, which comes back with its data."""
-    with run.under_load("outage", NOTHING):
+    with run.under_load("outage", A_CUT):
         run.go_on_for(5)
         for server in run.cluster.redis.servers:
             server.kill()
@@ -115,7 +115,7 @@ def outage(run: Run) -> None:
 def partition_of_one(run: Run) -> None:
     """One node does not reach Redis, and the others see it: its calls go on."""
     cluster = run.cluster
-    with run.under_load("partition-of-one", NOTHING):
+    with run.under_load("partition-of-one", A_CUT):
         run.go_on_for(5)
         node = run.any_node()
         cluster.links.cut(node.address, *cluster.redis_ports)
@@ -127,7 +127,7 @@ def partition_of_one(run: Run) -> None:
 def partition_of_all(run: Run) -> None:
     """No node reaches Redis, and they see each other: all calls go on."""
     cluster = run.cluster
-    with run.under_load("partition-of-all", NOTHING):
+    with run.under_load("partition-of-all", A_CUT):
         run.go_on_for(5)
         for node in cluster.nodes:
             cluster.links.cut(node.address, *cluster.redis_ports)
@@ -183,7 +183,6 @@ class Phase:
 
 
 PHASES: dict[str, Phase] = {
-    "kills": Phase(kills),
     "outage": Phase(outage),
     "failover": Phase(failover),
     "partition-of-one": Phase(partition_of_one),
@@ -191,6 +190,7 @@ PHASES: dict[str, Phase] = {
     "isolation": Phase(isolation),
     "clock": Phase(clock),
     "rolling": Phase(rolling),
+    "kills": Phase(kills),
     "takeover": Phase(takeover, LEASE_SECONDS),
     "stops": Phase(stops, LEASE_SECONDS),
 }

@@ -14,6 +14,7 @@ from tests.harness.waiting import wait_for
 from .callers import Caller, Callers
 from .cluster import CLIENT, PROJECTS, Cluster, Node
 from .counts import Allowed, Counts, Records, count, count_events, read_records
+from .detours import count_detours
 from .http_clients import EventReader
 
 EVENT_SECONDS = 20.0  # for the last event to reach its reader
@@ -55,10 +56,13 @@ class Run:
         counts.facts["longest INVITE to 200"] = (
             f"{max((c.answer_seconds for c in seen if c.is_answered), default=0):.2f} s"
         )
+        count_detours(counts, seen, self.cluster.proxy.program.log.read_text(errors="replace"))
         with suppress(TimeoutError):  # what is missing is counted
             wait_for(lambda: self._has_all_events(records), "the last events", EVENT_SECONDS)
         count_events(counts, seen, records, self._events())
-        self.tell(f"{phase}: {counts.answered} calls, {len(counts.breaches)} rules broken")
+        self.tell(f"{phase}: {counts.answered} conversations, {len(counts.breaches)} rules broken")
+        for breach in counts.breaches:
+            self.tell(f"{phase}: {breach}")
         return counts
 
     def tell(self, text: str) -> None:
