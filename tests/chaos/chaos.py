@@ -13,7 +13,6 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from tests.harness.programs.program import ProgramError
@@ -23,61 +22,42 @@ from .cluster import cluster
 from .counts import Counts
 from .phases import PHASES
 from .report import print_result
-from .run import Report, Run, event_readers
-
-
-@dataclass(frozen=True)
-class Load:
-    """The load: calls per second, and chats at any moment."""
-
-    calls_per_second: float = 20.0
-    chats: int = 100
+from .run import Plan, Report, Run, event_readers
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the phases, and print the counts; return 1 if a rule was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.chaos", description=__doc__)
     parser.add_argument("--phases", type=phases_of, default=tuple(PHASES), help="some of " + ",".join(PHASES))
-    parser.add_argument("--kills", type=int, default=100, help="of random nodes, in the phase of that name")
-    parser.add_argument("--rate", type=float, default=Load.calls_per_second, help="calls per second")
-    parser.add_argument("--chats", type=int, default=Load.chats, help="number of chats at any moment")
-    parser.add_argument("--stop-seconds", type=float, default=60.0, help="for which a node stands still")
-    parser.add_argument("--seed", type=int, default=1, help="of the moments of the faults")
+    parser.add_argument("--kills", type=int, default=Plan.kills, help="of random nodes, in the phase of that name")
+    parser.add_argument("--rate", type=float, default=Plan.calls_per_second, help="calls per second")
+    parser.add_argument("--chats", type=int, default=Plan.chats, help="number of chats at any moment")
+    parser.add_argument("--stop-seconds", type=float, default=Plan.stop_seconds, help="for which a node stands still")
+    parser.add_argument("--seed", type=int, default=Plan.seed, help="of the moments of the faults")
     parser.add_argument("--keep", action="store_true", help="keep the logs in any case")
     options = parser.parse_args(arguments)
     allow_many_sockets()
     folder = Path(tempfile.mkdtemp(prefix="sipbridge-chaos-"))
     sys.stderr.write(f"Logs: {folder}\n")
-    load = Load(options.rate, options.chats)
-    run = run_phases(
-        folder,
-        options.phases,
-        load,
-        sys.stderr.write,
-        kills=options.kills,
-        stop_seconds=options.stop_seconds,
-        seed=options.seed,
-    )
+    plan = Plan(options.rate, options.chats, kills=options.kills, stop_seconds=options.stop_seconds, seed=options.seed)
+    run = run_phases(folder, options.phases, plan, sys.stderr.write)
     return print_result(run.counts, run.cluster.chats, folder, keep=options.keep)
 
 
-def run_phases(
-    folder: Path, phases: Sequence[str], load: Load, report: Report, *, kills: int, stop_seconds: float, seed: int
-) -> Run:
+def run_phases(folder: Path, phases: Sequence[str], plan: Plan, report: Report) -> Run:
     """Run these phases, until the first from which the cluster does not recover."""
-    with cluster(folder, seed) as running, ExitStack() as stack:
+    with cluster(folder, plan.seed, plan.chat_pause_seconds) as running, ExitStack() as stack:
         readers = [stack.enter_context(reader) for reader in event_readers(running)]
-        chance = random.Random(seed)  # noqa: S311 (no secret)
-        run = Run(running, readers, chance, report, kills, load.calls_per_second, stop_seconds)
-        if load.chats:
-            running.chats.begin(load.chats)
+        run = Run(running, readers, random.Random(plan.seed), report, plan)  # noqa: S311 (no secret)
+        if plan.chats:
+            running.chats.begin(plan.chats)
         for name in phases:
-            phase = PHASES[name]
-            if phase.lease_seconds != running.lease_seconds:
-                running.restart_all(phase.lease_seconds)
-            run.tell(f"{name}: begins, with leases of {phase.lease_seconds:g} s")
+            lease_seconds = plan.lease_seconds or PHASES[name].lease_seconds
+            if lease_seconds != running.lease_seconds:
+                running.restart_all(lease_seconds)
+            run.tell(f"{name}: begins, with leases of {lease_seconds:g} s")
             try:
-                phase.inflict(run)
+                PHASES[name].inflict(run)
             except (TimeoutError, ProgramError) as error:
                 run.counts.setdefault(name, Counts()).check(f"the cluster did not recover: {error}", [name])
                 break

@@ -97,14 +97,14 @@ class Node:
 class Cluster:
     """All programs. `lease_seconds` is that of the next start of a node."""
 
-    def __init__(self, folder: Path, seed: int, stack: ExitStack) -> None:
+    def __init__(self, folder: Path, seed: int, chat_pause_seconds: float, stack: ExitStack) -> None:
         self.lease_seconds = SHORT_LEASE_SECONDS
         self.folder = folder
         self.cxone: Simulator = stack.enter_context(simulator(folder))
         self.agent = stack.enter_context(HandoffAgent(seed))
         self.redis: RedisService = stack.enter_context(redis_service(folder, appendonly="yes"))
         self.links = stack.enter_context(Links())
-        self.chats = stack.enter_context(Chats(self.cxone, seed))
+        self.chats = stack.enter_context(Chats(self.cxone, seed, chat_pause_seconds))
         self.clock = WallClock(folder)  # of the first node
         self.nodes = [
             self._node(number, address, self.clock.launcher if number == 1 else ())
@@ -211,7 +211,7 @@ class Cluster:
 
 
 @contextmanager
-def cluster(folder: Path, seed: int) -> Iterator[Cluster]:
-    """Run all programs."""
+def cluster(folder: Path, seed: int, chat_pause_seconds: float) -> Iterator[Cluster]:
+    """Run all programs, until the end of the block. No chat has begun yet."""
     with ExitStack() as stack:
-        yield Cluster(folder, seed, stack)
+        yield Cluster(folder, seed, chat_pause_seconds, stack)

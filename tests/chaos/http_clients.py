@@ -25,7 +25,6 @@ from tests.soak.chat_channels import KINDS, prepare
 from tests.soak.chat_checks import ChatError
 from tests.soak.chat_run import CLIENT, LAST_SECONDS, PROJECT, ChatRun
 
-PAUSE_SECONDS = 3.0  # between two messages of a bot in a chat, on average
 STREAM_SECONDS = 5.0  # after which the bot reads a chat at any node again
 IDLE_SECONDS = 1.0
 MANY = 1000  # calls of CXone to a box
@@ -37,9 +36,9 @@ class Chats:
     The bot serves its webhook from the start; its chats begin with `begin`.
     """
 
-    def __init__(self, cxone: Simulator, seed: int) -> None:
+    def __init__(self, cxone: Simulator, seed: int, pause_seconds: float) -> None:
         self.survived: Counter[str] = Counter()
-        self._run = ChatRun(cxone, seed, KINDS, pause_seconds=PAUSE_SECONDS)
+        self._run = ChatRun(cxone, seed, KINDS, pause_seconds=pause_seconds)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="chats", daemon=True)
         self._ending = asyncio.Event()

@@ -29,7 +29,7 @@ def kills(run: Run) -> None:
     """SIGKILL of random nodes: one that comes back at once, one that is taken over, or two at a time."""
     cluster = run.cluster
     with run.under_load("kills", A_DEATH):
-        for number in range(run.kills):
+        for number in range(run.plan.kills):
             run.go_on_for(0.2, 2.0)
             node = run.any_node()
             cluster.kill(node)
@@ -43,7 +43,7 @@ def kills(run: Run) -> None:
                 cluster.start(other)
             cluster.start(node)
             if number % 5 == 4:
-                run.tell(f"kills: {number + 1} of {run.kills}")
+                run.tell(f"kills: {number + 1} of {run.plan.kills}")
 
 
 def stops(run: Run) -> None:
@@ -54,7 +54,7 @@ def stops(run: Run) -> None:
         node = run.any_node()
         cluster.hide(node)
         node.signal(signal.SIGSTOP)
-        run.go_on_for(run.stop_seconds)
+        time.sleep(run.plan.stop_seconds)
         node.signal(signal.SIGCONT)
         cluster.until(node.is_ready, "the node that wakes up")
         cluster.show(node)

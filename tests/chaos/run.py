@@ -22,17 +22,33 @@ EVENT_SECONDS = 20.0  # for the last event to reach its reader
 Report = Callable[[str], object]
 
 
+@dataclass(frozen=True)
+class Plan:
+    """The load and the extent of a run.
+
+    Between two messages of a bot in a chat are `chat_pause_seconds`, on average. `pace` is a factor for
+    the time that the load goes on before and after each fault. `lease_seconds` replaces those of all phases.
+    """
+
+    calls_per_second: float = 20.0
+    chats: int = 100
+    chat_pause_seconds: float = 3.0
+    kills: int = 100
+    stop_seconds: float = 60.0
+    pace: float = 1.0
+    lease_seconds: float | None = None
+    seed: int = 1
+
+
 @dataclass
 class Run:
-    """The surroundings of a phase. `kills` is how often one kills a node, and `stop_seconds` how long one stops it."""
+    """The surroundings of a phase. `plan` says how often it kills a node, and how long it waits."""
 
     cluster: Cluster
     readers: Sequence[EventReader]
     chance: random.Random
     report: Report
-    kills: int
-    calls_per_second: float
-    stop_seconds: float
+    plan: Plan
     counts: dict[str, Counts] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
 
@@ -40,7 +56,7 @@ class Run:
     def under_load(self, phase: str, allowed: Allowed) -> Iterator[Counts]:
         """Place calls during the block; then wait until the cluster is whole, and count what became of them."""
         counts = Counts()
-        callers = Callers(self.cluster.folder / phase, phase, self.cluster.proxy.address, self.calls_per_second)
+        callers = Callers(self.cluster.folder / phase, phase, self.cluster.proxy.address, self.plan.calls_per_second)
         with callers:
             yield counts
             callers.stop_placing()
@@ -71,7 +87,7 @@ class Run:
 
     def go_on_for(self, least: float, most: float | None = None) -> None:
         """Let the load go on for some seconds. The moment itself is the test: there is no event to wait for."""
-        time.sleep(self.chance.uniform(least, least if most is None else most))
+        time.sleep(self.plan.pace * self.chance.uniform(least, least if most is None else most))
 
     def any_node(self) -> Node:
         """Return a node that runs."""
