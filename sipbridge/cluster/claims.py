@@ -6,7 +6,7 @@
 | ours | it stays ours, for another attempt | send |
 | another's, with the result `undelivered` | it becomes ours: that Signal certainly did not arrive | send |
 | another's, with any other result or none | it stays theirs, for ever | `duplicate` |
-| any, and our epoch was rescued | it stays as it is | `duplicate` |
+| any, and our epoch was rescued | it stays as it is | `undelivered`, so BYE: the rescuer may not know the call |
 | not known, as Redis does not respond | no node can rescue the call now, and its rescuers know of the Signal | send |
 | not known, as Redis does not respond | another node may be rescuing the call | `undelivered`, so BYE |
 
@@ -41,7 +41,7 @@ CLAIM_SECONDS = 0.3  # the caller waits for it
 REPLICA_MS = 200  # of these, for a replica to have the claim too
 GATHER_SECONDS = 0.1  # for results, which nothing waits for
 
-_INSTEAD = {"mine": None, "taken": SignalResult.DUPLICATE, "rescued": SignalResult.DUPLICATE}
+_INSTEAD = {"mine": None, "taken": SignalResult.DUPLICATE, "rescued": SignalResult.UNDELIVERED}
 
 
 @dataclass(slots=True)

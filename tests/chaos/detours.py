@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from .callers import Caller
-from .counts import Counts
+from .counts import Breach, Counts
 
 SILENT_SECONDS = 4.0  # at most, from INVITE to 200 if one node is silent
 REJECTED_SECONDS = 0.05  # at most, later than others if one node rejects the call, in the middle of all
@@ -30,13 +30,14 @@ def count_detours(counts: Counts, callers: Sequence[Caller], proxy_log: str) -> 
         longest = max(caller.answer_seconds for caller in to_silent)
         counts.facts["INVITE to 200, after a silent node"] = f"{len(to_silent)} calls, {longest:.2f} s at most"
         late = [caller.contact for caller in to_silent if caller.answer_seconds > SILENT_SECONDS]
-        counts.check(f"answered after {SILENT_SECONDS:g} s", late)
+        if late:
+            counts.late.append(Breach(f"answered after {SILENT_SECONDS:g} s", late))
     if rejected:
         after, others = _median(rejected), _median(direct)
         text = f"{len(rejected)} calls, median {1000 * after:.0f} ms (others {1000 * others:.0f} ms)"
         counts.facts["INVITE to 200, after a rejection"] = text
         if len(rejected) >= FEW and after - others > REJECTED_SECONDS:
-            counts.check("a rejection costs too much", [text])
+            counts.late.append(Breach("a rejection costs too much", [text]))
 
 
 def _median(callers: Sequence[Caller]) -> float:

@@ -77,7 +77,7 @@ class Run:
             wait_for(lambda: self._has_all_events(records), "the last events", EVENT_SECONDS)
         count_events(counts, seen, records, self._events())
         self.tell(f"{phase}: {counts.answered} conversations, {len(counts.breaches)} rules broken")
-        for breach in counts.breaches:
+        for breach in (*counts.breaches, *counts.late):
             self.tell(f"{phase}: {breach}")
         return counts
 

@@ -84,7 +84,7 @@ async def test_a_late_result_of_an_earlier_attempt_changes_nothing(server: Serve
 async def test_a_node_that_counts_as_dead_claims_nothing(server: Server, redis: RedisServer) -> None:
     lease = Lease(server, "node", 15)
     redis.run("SET", keys.RESCUE + lease.epoch, "another")
-    assert await Claims(server, lease, always, lambda: False).claim(RECORD) is DUPLICATE
+    assert await Claims(server, lease, always, lambda: False).claim(RECORD) is UNDELIVERED, "so the caller gets BYE"
     assert redis.run("EXISTS", CLAIM) == 0
 
 

@@ -181,7 +181,7 @@ async def test_a_node_with_a_lease_is_not_taken_over(server: Server, dead: Dead)
 async def test_the_dead_node_finds_out_when_it_wakes_up(server: Server, dead: Dead) -> None:
     node = await rescuer(server)
     await node.takeover.run(dead.listed)
-    assert await dead.claims.claim(make_record("talking")) is SignalResult.DUPLICATE
+    assert await dead.claims.claim(make_record("talking")) is SignalResult.UNDELIVERED
     await dead.lease.renew({})
     assert dead.lease.state.name == "RESCUED"
 
