@@ -20,4 +20,6 @@ class NodeSecret:
 
     def verifies(self, signature: str, *parts: str) -> bool:
         """True if a node with the same secret has signed these parts. Takes equally long for each wrong signature."""
+        if not "".join((signature, *parts)).isascii():  # no node's; bytes that are not UTF-8 could not be encoded
+            return False
         return hmac.compare_digest(self.sign(*parts).encode(), signature.encode())

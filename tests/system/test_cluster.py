@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from tests.harness.programs.simulator import Simulator
 from tests.harness.settings import on_redis
 from tests.harness.waiting import wait_for
 from tests.harness.web.event_stream import EventStream
+from tests.harness.web.http import fetch
 
 from .site import PlacedCall, Site, site
 
@@ -142,12 +144,30 @@ def test_a_node_that_does_not_fit_does_not_start(
 ) -> None:
     folder = tmp_path / "another"
     folder.mkdir()
+    _, contacts = nodes.calls()
     settings = on_redis(nodes.redis.url, node)
     settings["http"]["pop_link_secret"] = secret
     settings["store"]["journal"] = str(folder / "journal")
     with pytest.raises(ProgramError, match=problem), site(folder, cxone, **settings):
         pass
     assert nodes.redis.run("HLEN", "sipbridge:nodes") == 2
+    assert nodes.first.bridge.calls_in_progress() == CALLS
+    assert nodes.signals(contacts) == [[]] * CALLS
+    nodes.first.bridge.program.kill()  # its calls last
+
+
+def test_a_request_that_claims_to_come_from_a_node_is_refused(nodes: Nodes) -> None:
+    call = nodes.first.call("release", "lasting")
+    call_id = call.wait_until_answered()
+    listed = nodes.redis.run("HGETALL", "sipbridge:nodes")
+    for epoch, node in itertools.product(listed, (nodes.first, nodes.second)):
+        for hop in (epoch, f"{epoch} 0123456789abcdef", "", "\xff"):
+            headers = {"x-api-key": "key-of-lasting", "X-Sipbridge-Forwarded": hop}
+            url = f"{node.bridge.http}/v1/acme/lasting/calls/{call_id}/hangup"
+            answer = fetch(url, "POST", headers=headers)
+            assert (answer.status, b"is for requests between the bridges" in answer.body) == (400, True), hop
+    assert nodes.second.bridge.project("acme", "lasting", "key-of-lasting").live_call(call.contact.id) == call_id
+    nodes.first.bridge.program.kill()  # the call lasts
 
 
 def test_a_node_that_stops_leaves_nothing_to_take_over(nodes: Nodes) -> None:

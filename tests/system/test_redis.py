@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import socket
+import socketserver
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.harness.certificates import Authority
+from tests.harness.ports import free_port
 from tests.harness.programs.program import ProgramError
 from tests.harness.programs.redis import RedisServer, redis_server
 from tests.harness.programs.simulator import Simulator, simulator
@@ -18,9 +24,22 @@ from tests.harness.waiting import wait_for
 from .chat_site import chat_site
 from .site import PlacedCall, Site, site
 
-OUTAGES: dict[str, tuple[Callable[[RedisServer], None], Callable[[RedisServer], None]]] = {
+OUTAGES: dict[str, tuple[Callable[[RedisServer], object], Callable[[RedisServer], object]]] = {
     "paused": (RedisServer.pause, RedisServer.resume),
     "killed": (RedisServer.kill, RedisServer.start),
+    "full": (
+        lambda it: it.run("CONFIG", "SET", "maxmemory", "1kb"),
+        lambda it: it.run("CONFIG", "SET", "maxmemory", "0"),
+    ),
+    "read-only": (
+        lambda it: it.run("REPLICAOF", "127.0.0.1", free_port()),
+        lambda it: it.run("REPLICAOF", "NO", "ONE"),
+    ),
+}
+REFUSED: dict[str, tuple[Callable[[RedisServer], object], str]] = {
+    "password": (lambda it: it.run("CONFIG", "SET", "requirepass", "secret-of-redis"), "needs a password; "),
+    "full": (lambda it: it.run("CONFIG", "SET", "maxmemory", "1kb"), "has no memory left; raise maxmemory, "),
+    "read-only": (lambda it: it.run("REPLICAOF", "127.0.0.1", free_port()), "is a replica; "),
 }
 
 
@@ -70,8 +89,8 @@ def test_calls_go_on_while_redis_is_away(
     tmp_path: Path,
     cxone: Simulator,
     server: RedisServer,
-    leave: Callable[[RedisServer], None],
-    come_back: Callable[[RedisServer], None],
+    leave: Callable[[RedisServer], object],
+    come_back: Callable[[RedisServer], object],
 ) -> None:
     with shared(tmp_path, cxone, server) as trunk:
         assert handed_off(trunk.call("release"))
@@ -87,11 +106,61 @@ def test_calls_go_on_while_redis_is_away(
         trunk.bridge.program.logged('"store_failing"', '"store_working"')
 
 
-def test_a_redis_that_cannot_be_used_prevents_the_start(tmp_path: Path, cxone: Simulator, server: RedisServer) -> None:
-    server.run("CONFIG", "SET", "requirepass", "secret-of-redis")
-    refused = pytest.raises(ProgramError, match=r"store\.url: redis://127\.0\.0\.1:\d+/0 needs a password; ")
+@pytest.mark.parametrize(("change", "problem"), REFUSED.values(), ids=REFUSED)
+def test_a_redis_that_cannot_be_used_prevents_the_start(
+    tmp_path: Path, cxone: Simulator, server: RedisServer, change: Callable[[RedisServer], object], problem: str
+) -> None:
+    change(server)
+    refused = pytest.raises(ProgramError, match=rf"store\.url: redis://127\.0\.0\.1:\d+/0 {problem}")
     with refused, shared(tmp_path, cxone, server):
         pass
+
+
+def test_a_redis_that_speaks_tls_only_prevents_the_start(tmp_path: Path, cxone: Simulator) -> None:
+    authority = Authority(tmp_path)
+    pair, port = authority.issue("redis"), free_port()
+    files = {"tls_cert_file": pair.certificate, "tls_key_file": pair.key, "tls_ca_cert_file": authority.file}
+    options = {name: str(file) for name, file in files.items()}
+    with redis_server(tmp_path, tls_port=str(port), sentinel=False, tls_auth_clients="no", **options):
+        settings = on_redis(f"redis://127.0.0.1:{port}/0", "node-1")
+        refused = pytest.raises(ProgramError, match=r"closes the connection; if it speaks TLS only, write rediss://")
+        with refused, site(tmp_path, cxone, **settings):
+            pass
+
+
+def test_an_old_redis_prevents_the_start(tmp_path: Path, cxone: Simulator, server: RedisServer) -> None:
+    with relayed(server.port, lambda data: re.sub(rb"redis_version:\d", b"redis_version:6", data)) as port:
+        settings = on_redis(f"redis://127.0.0.1:{port}/0", "node-1")
+        refused = pytest.raises(ProgramError, match=r"has version 6\..*; install Redis 7\.0 or Valkey, or newer")
+        with refused, site(tmp_path, cxone, **settings):
+            pass
+
+
+@contextmanager
+def relayed(redis_port: int, alter: Callable[[bytes], bytes]) -> Iterator[int]:
+    """Pass on what clients of a port send to Redis, and alter what it responds; yield the port."""
+
+    class Relay(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection(("127.0.0.1", redis_port)) as redis:
+                threading.Thread(target=self._respond, args=(redis,)).start()
+                while data := self.request.recv(65536):
+                    redis.sendall(data)
+                redis.shutdown(socket.SHUT_WR)
+
+        def _respond(self, redis: socket.socket) -> None:
+            with suppress(OSError):  # the client has closed
+                while data := redis.recv(65536):
+                    self.request.sendall(alter(data))
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Relay) as relay:
+        serving = threading.Thread(target=relay.serve_forever, kwargs={"poll_interval": 0.05})
+        serving.start()
+        try:
+            yield relay.server_address[1]
+        finally:
+            relay.shutdown()
+            serving.join()
 
 
 def test_a_chat_goes_on_after_a_restart(tmp_path: Path, server: RedisServer) -> None:

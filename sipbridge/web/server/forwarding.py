@@ -44,7 +44,8 @@ class Forwarder:
         if hop is None:
             return False
         epoch = hop.partition(" ")[0]
-        if not hmac.compare_digest(hop.encode(), self._hop(epoch, request.method, request.path_qs).encode()):
+        # Bytes that are not UTF-8 could not be encoded again.
+        if not hop.isascii() or not hmac.compare_digest(hop, self._hop(epoch, request.method, request.path_qs)):
             raise BadRequest(_FORGED)
         if epoch != self.nodes.epoch:
             raise OwnerUnavailable(_GONE)
