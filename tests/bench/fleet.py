@@ -38,7 +38,7 @@ from tests.harness.usage import allow_many_sockets
 from tests.harness.waiting import wait_for
 
 from .fleet_report import Level, Report, print_report
-from .handoff_load import HandoffLoad
+from .handoff_load import HandoffLoad, no_collector
 from .load import Quantiles
 from .redis_traffic import Pattern, Recording, Request, encode, recorded
 
@@ -49,9 +49,10 @@ CONTACT = "recorded-contact"
 SECRET = "shared-by-all-nodes"
 CALLS = 4
 RENEWAL_SECONDS = 3.0
+LOOKS_FOR_OWNER = 200
 EPOCH_AT = 7  # in the request of a renewal
 LEASE_SECONDS = 5 * RENEWAL_SECONDS
-SETTLING_SECONDS = 4 * RENEWAL_SECONDS  # until each node has read the list of all
+SETTLING_SECONDS = RENEWAL_SECONDS + 1
 END_BYTES = 512
 LAST_ENTRY = re.compile(rb".*\$\d+\r\n(\d+-\d+)\r\n", re.DOTALL)  # its id
 LONGEST_SECONDS = 10.0  # for a response: then the node counts the round trip as failed
@@ -90,7 +91,8 @@ def measure(folder: Path, sizes: Sequence[int], readers: Sequence[bool], calls_p
         sys.stderr.write(f"{size} nodes, {'each with' if has_readers else 'without'} readers …\n")
         with redis_server(folder) as redis:
             simulation = Simulation(redis, traffic, size, calls_per_second, has_readers=has_readers)
-            report.levels.append(uvloop.run(simulation.run(seconds)))
+            with no_collector():
+                report.levels.append(uvloop.run(simulation.run(seconds)))
     return report
 
 
@@ -227,6 +229,8 @@ class Simulation:
         async with Connection.open(self._redis.port) as loading:
             await loading.run([tuple(str(part).encode() for part in command) for command in LOAD])
         clusters = [await self._joined(number) for number in range(self._size)]
+        for each in clusters:  # now each reads the list of all
+            await each.turn(_IdleBridge())
         began = asyncio.get_running_loop().time()
         nodes = [asyncio.create_task(self._node(number, each, began)) for number, each in enumerate(clusters)]
         await asyncio.sleep(SETTLING_SECONDS)
@@ -234,6 +238,7 @@ class Simulation:
         await asyncio.sleep(seconds)
         after, took = self._used(), time.perf_counter() - began_at
         counts = self._counts
+        owner_ms = [await _owner_ms(clusters[0]) for _ in range(LOOKS_FOR_OWNER)]
         for node in nodes:
             node.cancel()
         await asyncio.gather(*nodes, return_exceptions=True)
@@ -250,6 +255,7 @@ class Simulation:
             failed=counts.failed,
             renewal=Quantiles.of(counts.renewals_ms),
             command=Quantiles.of(counts.calls_ms),
+            owner=Quantiles.of(owner_ms),
             redis_percent_of_a_core=100 * (rate["used_cpu_user"] + rate["used_cpu_sys"]),
             commands_per_second=rate["total_commands_processed"],
             megabytes_in_per_second=rate["total_net_input_bytes"] / 1e6,
@@ -317,6 +323,13 @@ class Simulation:
                 except TimeoutError:
                     self._counts.failed += 1
             due += pause
+
+
+async def _owner_ms(cluster: Cluster) -> float:
+    """Look for the node that carries a call, as a node that gets a command does; return the milliseconds."""
+    began = time.perf_counter()
+    await cluster.owners.owner_of_call(uuid.uuid4().hex)
+    return (time.perf_counter() - began) * 1000
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ class Level:
     failed: int
     renewal: Quantiles
     command: Quantiles
+    owner: Quantiles  # a look for the node that carries a call
     redis_percent_of_a_core: float
     commands_per_second: float
     megabytes_in_per_second: float
@@ -38,10 +39,11 @@ class Report:
 
 
 _HEAD = """
-One Redis, which all nodes share; times in milliseconds; the simulated nodes use the same machine
+One Redis, which all nodes share; times in milliseconds; the simulated nodes use the same machine.
+`owner`: to find the node that carries a call, for a command that came to another one
 
-               calls  renewals                 renewal     command of a call   Redis, %  commands  reads of   MB per s
- nodes readers per s     per s  late failed    p50    p99      p50    p99     of a core     per s  events/s    in    out
+               calls renewals              renewal     command of a call      owner    Redis, commands reads of MB per s
+ nodes readers per s    per s late failed    p50    p99    p50    p99    p50    p99 % core    per s events/s   in   out
 """
 
 
@@ -52,9 +54,12 @@ def print_report(report: Report) -> None:
     out(_HEAD)
     for level in report.levels:
         out(
-            f"{level.nodes:6} {level.readers:7} {level.calls_per_second:5.0f} {level.renewals_per_second:9.0f}"
-            f" {level.late:5} {level.failed:6} {level.renewal.p50:6.1f} {level.renewal.p99:6.1f}"
-            f"   {level.command.p50:6.1f} {level.command.p99:6.1f} {level.redis_percent_of_a_core:13.1f}"
-            f" {level.commands_per_second:9.0f} {level.wakes_per_second:9.0f}"
-            f" {level.megabytes_in_per_second:5.2f} {level.megabytes_out_per_second:7.2f}\n"
+            f"{level.nodes:6} {level.readers:7} {level.calls_per_second:5.0f} {level.renewals_per_second:8.0f}"
+            f" {level.late:4} {level.failed:6} {_two(level.renewal)} {_two(level.command)} {_two(level.owner)}"
+            f" {level.redis_percent_of_a_core:6.1f} {level.commands_per_second:8.0f} {level.wakes_per_second:8.0f}"
+            f" {level.megabytes_in_per_second:4.1f} {level.megabytes_out_per_second:5.2f}\n"
         )
+
+
+def _two(times: Quantiles) -> str:
+    return f"{times.p50:6.1f} {times.p99:6.1f}"

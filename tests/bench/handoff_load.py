@@ -34,7 +34,7 @@ class HandoffLoad:
     def run(self, pid: int) -> LoadResult:
         """Run to the end of the last call; `pid` is the process that serves them."""
         spent_ms, before = cpu_ms(pid), threads(pid)
-        with _sockets(self.remote) as (sip, audio), _no_collector():
+        with _sockets(self.remote) as (sip, audio), no_collector():
             trunk = Trunk(sip, audio.getsockname()[1], self.number, self.token, self.contact_id)
             trunk.run(self.rate, self.calls, self.silence_seconds)
         usage = usage_by_name(before, threads(pid))
@@ -64,8 +64,8 @@ def _sockets(remote: str) -> Iterator[tuple[socket.socket, socket.socket]]:
 
 
 @contextmanager
-def _no_collector() -> Iterator[None]:
-    """Keep Python's garbage collector from interrupting; no code here makes reference cycles."""
+def no_collector() -> Iterator[None]:
+    """Keep Python's garbage collector from interrupting; what runs meanwhile makes few reference cycles."""
     gc.disable()
     try:
         yield
