@@ -57,5 +57,15 @@ class PromptConversation:
     def send_digit(self, digit: str) -> None:
         """Ignore the digit."""
 
+    async def mute(self, _handoff: HandoffRecord) -> bool:
+        """Return False: a recording cannot get its caller back."""
+        return False
+
+    async def unmute(self) -> None:
+        """Do nothing: it is never muted."""
+
+    def report(self, _handoff: HandoffRecord) -> None:
+        """Do nothing: it is never muted."""
+
     async def close(self, _handoff: HandoffRecord | None) -> None:
         """Return at once: no resources are held."""

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
-from sipbridge.aio import BackgroundTasks, interrupt_on
+from sipbridge.aio import BackgroundTasks, cancel_and_wait, interrupt_on
 from sipbridge.calls.admission import Admitted
 from sipbridge.calls.context import CallContext
 from sipbridge.calls.endings import HUNG_UP_BY_API, INTERNAL_ERROR, TAKEN_OVER, Ending, read_leg_end
@@ -49,14 +49,17 @@ class Call:
         self.leg = leg
         # The version under which the call was admitted. Reloads do not change it.
         self.context: CallContext = admitted.version
-        # The end of the conversation: a handoff or not. Set once, by the first request.
+        # The end of the conversation: a handoff or not. Set once, by the first request; after a take-back it is another
+        # future.
         self.decided: asyncio.Future[HandoffPlan | Ending] = asyncio.get_running_loop().create_future()
         # Done once the bridge drains: a caller who is joined to a destination must leave it.
         self.drained: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         # The conversation with the agent, until the agent is released.
         self.conversation: Conversation | None = None
-        # The agent's task, if the agent still speaks after the end of the conversation was decided.
+        # The agent's task, if the agent still speaks after the end of the conversation was decided, or is kept.
         self.talking: asyncio.Future[None] | None = None
+        # True while the agent is muted and may get its caller back.
+        self.keeps_agent = False
         # What the caller hears between the agent and the human agent.
         self.hold_audio = HoldAudio(leg)
         # True once CXone may have the Signal.
@@ -175,6 +178,9 @@ class Call:
     async def release_agent(self) -> None:
         """Close the conversation and notify the agent of the handoff's outcome. May be called more than once."""
         conversation, self.conversation = self.conversation, None
+        talking, self.talking = self.talking, None
+        if talking is not None:
+            await cancel_and_wait(talking)
         if conversation is not None:
             await conversation.close(self.record.handoff)
 
@@ -206,7 +212,7 @@ class Call:
             utterance=request.utterance,
             data=request.data,
         )
-        self.update(state=CallState.HANDING_OFF, handoff=handoff)
+        self.update(state=CallState.HANDING_OFF, handoff=handoff, earlier_handoff=self.record.handoff)
         self.decided.set_result(plan)
         return self.record
 

@@ -123,6 +123,15 @@ class TransferDone:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeBackDone:
+    """CXone did not take a caller within `seconds`. The agent has got them back, or has left."""
+
+    record: CallRecord
+    outcome: Outcome
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class HandoffFinished:
     """A handoff reached its final state."""
 
@@ -205,6 +214,7 @@ CallEvent = (
     | ContactShared
     | SignalWithheld
     | TransferDone
+    | TakeBackDone
     | HandoffFinished
     | CallEnded
     | CallRecovered

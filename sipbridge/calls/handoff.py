@@ -25,6 +25,7 @@ from sipbridge.calls.outcomes import (
 from sipbridge.calls.parameters import signal_parameters
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.signal import Signal
+from sipbridge.calls.take_back import keep_agent, may_take_back, resume_conversation
 from sipbridge.calls.transfer import Confirmation, Transfer, abandon, transfer
 from sipbridge.errors import LegEnded
 from sipbridge.handoffs.destinations import HandoffPlan
@@ -38,13 +39,16 @@ PLAY_OUT_SECONDS = 10.0
 UTTERANCE_SECONDS = 60.0
 
 
-async def hand_off(call: Call, plan: HandoffPlan) -> Outcome:
-    """Give the caller back to CXone for a human agent, in the contract's order. Never raises `LegEnded`."""
+async def hand_off(call: Call, plan: HandoffPlan) -> Outcome | None:
+    """Give the caller back to CXone for a human agent, in the contract's order. Never raises `LegEnded`.
+
+    Return None if the agent has got the caller back: the conversation goes on.
+    """
     began_at = time.monotonic()
     call.emit(HandoffStarted(call.record))
     speech = _prepare_speech(call, plan)
     try:
-        await _play_out(call)
+        await _play_out(call, keep=may_take_back(call, plan))
         await _speak(call, speech)
         if call.hold_clip is not None:
             call.hold_audio.start(call.hold_clip)
@@ -74,7 +78,16 @@ async def hand_off(call: Call, plan: HandoffPlan) -> Outcome:
         finish(transferred)
         await call.store()
 
-    return finish(await transfer(call, plan, signal, on_joined))
+    transferred = await transfer(call, plan, signal, on_joined)
+    outcome = finish(transferred)
+    if transferred.confirmation is not Confirmation.TAKEN_BACK:
+        return outcome
+    call.background.start(_store(call))
+    return None
+
+
+async def _store(call: Call) -> None:
+    await call.store()
 
 
 async def end_conversation(call: Call, ending: Ending) -> Outcome:
@@ -95,7 +108,7 @@ async def _conclude(call: Call) -> None:
     """Let the agent finish, post the transcript, and send `end_signal`. Raises `LegEnded`."""
     await _play_out(call)
     _check_leg(call)
-    if call.project_config.handoff.post_transcript:
+    if call.project_config.handoff.post_transcript and not call.signalled:
         await call.centre.post_transcript(call.record, escalated=False)
     if call.project_config.handoff.end_signal:
         await _send_signal(call, None, "end")
@@ -113,8 +126,8 @@ def cut_short(call: Call, outcome: Outcome) -> None:
     call.emit(HandoffFinished(call.record, handoff.method, outcome, seconds))
 
 
-async def _play_out(call: Call) -> None:
-    """Let the agent finish its sentence, within `PLAY_OUT_SECONDS`."""
+async def _play_out(call: Call, *, keep: bool = False) -> None:
+    """Let the agent finish its sentence, within `PLAY_OUT_SECONDS`. Keep it, if it may get the caller back."""
     conversation = call.conversation
     if conversation is None:
         return
@@ -132,9 +145,9 @@ async def _play_out(call: Call) -> None:
         outcome = AGENT_LOST
     finally:
         # The agent neither speaks nor hears any more while the caller is handed off.
-        if call.talking is not None:
+        if not (keep and await keep_agent(call)) and call.talking is not None:
             await cancel_and_wait(call.talking)
-    if call.record.handoff is not None:
+    if is_in_progress(call.record.handoff):
         _emit_stage(call, "play_out", started_at, outcome)
 
 
@@ -179,7 +192,8 @@ async def _store_record(call: Call, plan: HandoffPlan) -> None:
 
 
 async def _post_transcript(call: Call) -> None:
-    if not (call.project_config.handoff.post_transcript and call.record.transcript):
+    # Once per contact: the handoff that was taken back has posted it.
+    if call.signalled or not (call.project_config.handoff.post_transcript and call.record.transcript):
         return
     started_at = time.monotonic()
     posted = await call.centre.post_transcript(call.record, escalated=True)
@@ -195,15 +209,17 @@ async def _send_signal(call: Call, plan: HandoffPlan | None, purpose: str) -> Si
     """Fill in the templates and send the Signal. The caller's BYE does not interrupt it: CXone may act on it."""
     config = call.project_config.handoff
     parameters = signal_parameters(config, call.record, plan, call.identity.headers, call.context.pop_url)
-    call.update_handoff(parameters=parameters)
-    signal = Signal(call.context, call.record, parameters)
+    if plan:
+        call.update_handoff(parameters=parameters)
+    signal = Signal(call.context, call.record, parameters, is_second=call.signalled)
     started_at = time.monotonic()
     try:
         return await signal.send()
     finally:
         # This also runs if the program is stopped while CXone's response is awaited: the record then says `unknown`.
         call.signalled = signal.result is not SignalResult.UNDELIVERED
-        call.update_handoff(signal=signal.result.value)
+        if plan:
+            call.update_handoff(signal=signal.result.value)
         outcome = SIGNAL_OUTCOMES[signal.result]
         if signal.result is SignalResult.DUPLICATE:
             call.emit(SignalWithheld(call.record, purpose))
@@ -226,14 +242,21 @@ def _finish(
     if handoff is not None and is_in_progress(handoff):
         finished = finish_handoff(
             handoff,
-            completed=transferred.confirmation is not Confirmation.FAILED,
+            completed=transferred.confirmation in (Confirmation.CONFIRMED, Confirmation.UNCONFIRMED),
             confirmed=transferred.confirmation is Confirmation.CONFIRMED,
             at=call.timestamp(),
         )
-        call.update(handoff=finished.changed(transfer=transferred.detail))
+        taken_back = transferred.confirmation is Confirmation.TAKEN_BACK
+        finished = finished.changed(transfer=transferred.detail, taken_back=taken_back)
+        call.update(handoff=finished)
+        if taken_back:
+            # Before anyone is notified: the agent may hand off again at once.
+            resume_conversation(call)
         call.emit(HandoffFinished(call.record, plan.method, outcome, time.monotonic() - began_at))
-        # The agent is notified and released; the caller may go on talking to a human agent through the bridge.
-        call.background.start(call.release_agent())
+        if not taken_back:
+            call.background.start(call.release_agent())
+        elif call.conversation is not None:
+            call.conversation.report(finished)
     return outcome
 
 
@@ -242,6 +265,8 @@ def _outcome_of(signal: SignalResult | None, transferred: Transfer) -> Outcome:
         return HANDED_OFF
     if transferred.confirmation is Confirmation.UNCONFIRMED:
         return UNCONFIRMED
+    if transferred.confirmation is Confirmation.TAKEN_BACK:
+        return transferred.outcome
     if signal not in (None, SignalResult.ACCEPTED):
         return SIGNAL_OUTCOMES[signal]
     return transferred.outcome

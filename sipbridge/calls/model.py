@@ -66,7 +66,7 @@ EndedBy = Literal["caller", "agent", "destination", "bridge", "api"]
 
 
 class CallRecord(Record):
-    """A call, as it is stored and as the API shows it."""
+    """A call, as it is stored and as the API shows it. `earlier_handoff` was taken back before `handoff` began."""
 
     call_id: NonEmpty
     sip_call_id: str
@@ -84,6 +84,7 @@ class CallRecord(Record):
     result: Result | None = None
     reason: str = ""
     handoff: HandoffRecord | None = None
+    earlier_handoff: HandoffRecord | None = None
     transcript: tuple[Turn, ...] = ()
 
     @property

@@ -65,6 +65,9 @@ INVITE_ANSWERED = Outcome(Result.SUCCESS, "invite_answered")
 INVITE_NO_ANSWER = Outcome(Result.UPSTREAM_ERROR, "invite_no_answer")
 INVITE_REFUSED = Outcome(Result.UPSTREAM_ERROR, "invite_refused")
 
+# The agent got the caller back. As the outcome of the take-back itself it is a success.
+TAKEN_BACK = Outcome(Result.UPSTREAM_ERROR, "taken_back")
+
 # ---------------------------------------------------------------- the handoff
 
 HANDED_OFF = Outcome(Result.SUCCESS, "handed_off")

@@ -50,11 +50,7 @@ async def run_call(call: Call) -> None:
             outcome = AGENT_UNAVAILABLE.outcome
         else:
             await _answer(call)
-            decision = await _converse(call)
-            if isinstance(decision, Ending):
-                outcome = await end_conversation(call, decision)
-            else:
-                outcome = await hand_off(call, decision)
+            outcome = await _serve(call)
     except LegEnded as gone:
         outcome = call.interruption().outcome
         # Its frames refer to this task, and the task to the error: a cycle that would keep the call in memory.
@@ -67,9 +63,6 @@ async def run_call(call: Call) -> None:
         outcome = INTERNAL_ERROR.outcome
     call.ending = True
     with _LogFailure(call):
-        if call.talking is not None:
-            await cancel_and_wait(call.talking)
-            call.talking = None
         await call.hold_audio.stop()
         await call.release_agent()
     await _end(call, outcome)
@@ -105,12 +98,26 @@ async def _answer(call: Call) -> None:
     call.emit(CallAnswered(call.record, setup_seconds))
 
 
-async def _converse(call: Call) -> HandoffPlan | Ending:
-    """Run the conversation until the agent, the API, the caller or a time limit decides its end. Raises `LegEnded`."""
-    time_limit = asyncio.get_running_loop().call_later(
-        call.project_config.max_call_seconds, _hand_off_to_default, call, HandoffReason.MAX_CALL_SECONDS
-    )
-    talking = asyncio.ensure_future(_talk(call))
+async def _serve(call: Call) -> Outcome:
+    """Let the caller talk to the agent, then hand off or end; again if the agent gets them back. Raises `LegEnded`."""
+    time_limit = asyncio.get_running_loop().time() + call.project_config.max_call_seconds
+    while True:
+        decision = await _converse(call, time_limit)
+        if isinstance(decision, Ending):
+            return await end_conversation(call, decision)
+        outcome = await hand_off(call, decision)
+        if outcome is not None:
+            return outcome
+
+
+async def _converse(call: Call, until: float) -> HandoffPlan | Ending:
+    """Run the conversation until the agent, the API, the caller or a time limit decides its end. Raises `LegEnded`.
+
+    `until` is a time of the loop's clock. An agent that was kept goes on.
+    """
+    time_limit = asyncio.get_running_loop().call_at(until, _hand_off_to_default, call, HandoffReason.MAX_CALL_SECONDS)
+    kept, call.talking = call.talking, None
+    talking = kept or asyncio.ensure_future(_talk(call))
     watching = asyncio.ensure_future(_watch_media(call))
     call.leg.on_digit(partial(_on_digit, call))
     if call.drained.done():

@@ -13,6 +13,9 @@ If several nodes share the store, a node that counts as dead may go on all the s
 entry in the journal and before its first byte; a claim has one owner, and only the owner sends
 ([cluster/claims.py](../cluster/claims.py)).
 
+A handoff may be taken back, and its caller be handed off again. A call that may have reached CXone with a Signal sends
+no second one: the script may still act on the first.
+
 Two live calls may have the same contact. While both are in progress the contact is signalled once: the Signal of one
 call withholds, for good, that of every other call of the contact that is in progress when it is sent. A call that
 begins later is a new one.
@@ -29,10 +32,16 @@ from sipbridge.calls.ports.cxone import SignalResult, SignalStopped
 
 
 class Signal:
-    """One Signal for a record that has its parameters. `result` is its result as far as it is known at any moment."""
+    """One Signal for a record that has its parameters. `result` is its result as far as it is known at any moment.
 
-    def __init__(self, context: CallContext, record: CallRecord, parameters: Mapping[str, str]) -> None:
+    `is_second` is true if CXone may have one of this call already.
+    """
+
+    def __init__(
+        self, context: CallContext, record: CallRecord, parameters: Mapping[str, str], *, is_second: bool = False
+    ) -> None:
         self.result = SignalResult.UNDELIVERED
+        self._is_second = is_second
         self._context = context
         self._record = record
         self._parameters = parameters
@@ -42,7 +51,7 @@ class Signal:
     async def send(self) -> SignalResult:
         """Send the Signal. Raises only if it is cancelled; `result` is right then too."""
         registry = self._context.registry
-        if registry.is_signalled(self._record.call_id):
+        if self._is_second or registry.is_signalled(self._record.call_id):
             self.result = SignalResult.DUPLICATE
             return self.result
         self._withheld = registry.others_of_contact(self._record.call_id)

@@ -23,10 +23,12 @@ from sipbridge.calls.outcomes import (
     REFER_OUTCOMES,
     RELEASED,
     RELEASED_BY_PEER,
+    TAKEN_BACK,
 )
 from sipbridge.calls.outgoing import CHALLENGES, Attempt, Callee, call_out
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.ports.sip import Leg, ReferResult
+from sipbridge.calls.take_back import take_back
 from sipbridge.errors import DialFailed, LegEnded
 from sipbridge.handoffs.destinations import HandoffPlan
 from sipbridge.handoffs.outcome import Outcome, Result
@@ -43,6 +45,7 @@ class Confirmation(Enum):
     CONFIRMED = "confirmed"  # a 2xx by NOTIFY, an answered INVITE, or CXone's BYE after the Signal
     UNCONFIRMED = "unconfirmed"  # it was accepted, and no more can be known
     FAILED = "failed"
+    TAKEN_BACK = "taken_back"  # CXone did not take the caller, and the agent has them again
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,9 @@ OnJoined = Callable[[Transfer], Awaitable[None]]
 
 
 async def transfer(call: Call, plan: HandoffPlan, signal: SignalResult | None, on_joined: OnJoined) -> Transfer:
-    """Carry out the destination's method. Never raises; on return the caller's leg has ended or is about to.
+    """Carry out the destination's method. Never raises.
+
+    On return the caller's leg has ended or is about to, unless the agent has got the caller back.
 
     `on_joined` is called when `invite` has joined the two legs, which finishes that handoff.
     """
@@ -74,7 +79,8 @@ async def transfer(call: Call, plan: HandoffPlan, signal: SignalResult | None, o
         return attempt
     # The destination did not take the caller: the Studio script goes on, as it does for `release`.
     fallback = await _release(call, signal, Confirmation.FAILED)
-    return Transfer(fallback.confirmation, attempt.outcome, f"{attempt.detail}, {fallback.detail}")
+    outcome = fallback.outcome if fallback.confirmation is Confirmation.TAKEN_BACK else attempt.outcome
+    return Transfer(fallback.confirmation, outcome, f"{attempt.detail}, {fallback.detail}")
 
 
 def abandon(call: Call) -> Transfer:
@@ -92,13 +98,16 @@ _RELEASE_RESULTS = {
 
 
 async def _release(call: Call, signal: SignalResult | None, unsignalled: Confirmation) -> Transfer:
-    """Leave the caller to the script that was signalled: wait for CXone's BYE, then send ours.
+    """Leave the caller to the script that was signalled: wait for CXone's BYE, then give the caller back or send ours.
 
     If the Signal certainly had no effect, BYE goes out at once, and makes the script send the caller to a human agent.
     """
     began_at = time.monotonic()
     if signal in (SignalResult.ACCEPTED, SignalResult.UNKNOWN):
-        await wait_any(call.leg.ended, timeout=call.project_config.handoff.release_grace_seconds)
+        if await take_back(call):
+            return _done(call, "release", Transfer.of(Confirmation.TAKEN_BACK, TAKEN_BACK), 0, began_at)
+        grace = call.project_config.handoff.release_grace_seconds - (time.monotonic() - began_at)
+        await wait_any(call.leg.ended, timeout=max(0.0, grace))
     await hang_up(call)
     if caller_hung_up(call):
         return _done(call, "release", abandon(call), 0, began_at)

@@ -73,7 +73,8 @@ class HandoffConfig(Section):
     """How a project hands callers off to human agents. `load_config` ensures that `default` is defined.
 
     `dtmf_key` is the DTMF digit with which a caller requests one; None if there is no such digit. `hold_audio` is the
-    recording that a caller hears until they are taken; None is silence.
+    recording that a caller hears until they are taken; None is silence. `take_back_seconds` is how long CXone may take
+    to take a caller before the agent gets them back; None is for ever.
     """
 
     default: Name
@@ -85,3 +86,4 @@ class HandoffConfig(Section):
     post_transcript: bool = False
     dtmf_key: DtmfDigit | None = None
     hold_audio: ReadableFile | None = None
+    take_back_seconds: Seconds | None = None

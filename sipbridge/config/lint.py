@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 from sipbridge.config.addresses import is_local, is_loopback, is_unencrypted_and_remote
-from sipbridge.config.agents import SipAgentConfig, WebsocketAgentConfig
+from sipbridge.config.agents import PromptAgentConfig, SipAgentConfig, WebsocketAgentConfig
 from sipbridge.config.certificates import valid_until
 from sipbridge.config.handoff import HandoffConfig, InviteDestination
 from sipbridge.config.lint_chat import chat_warnings, webhook_warnings
@@ -100,8 +100,14 @@ def _voice_warnings(project: VoiceProjectConfig) -> Iterator[str]:
         yield from _websocket_warnings(project.agent)
     if project.tts_command is not None and shutil.which(project.tts_command[0]) is None:
         yield "tts_command: its program is not on this machine, so no utterance is spoken; install it, or give its path"
+    if isinstance(project.agent, PromptAgentConfig):
+        yield from _prompt_warnings(project.handoff)
     yield from _destinations_named_like_end_signal(project.handoff)
-    for position, pattern in enumerate(project.handoff.allowed_routes):
+    yield from _wide_routes(project.handoff)
+
+
+def _wide_routes(handoff: HandoffConfig) -> Iterator[str]:
+    for position, pattern in enumerate(handoff.allowed_routes):
         host = pattern.rpartition("@")[2] if "@" in pattern else "*"
         if pattern.startswith("tel:"):
             continue
@@ -127,6 +133,11 @@ def _uris_called(project: VoiceProjectConfig) -> Iterator[tuple[str, str, str | 
     for name, destination in project.handoff.destinations.items():
         if isinstance(destination, InviteDestination):
             yield f"handoff.destinations.{name}.uri", destination.uri, None
+
+
+def _prompt_warnings(handoff: HandoffConfig) -> Iterator[str]:
+    if handoff.take_back_seconds is not None:
+        yield "handoff.take_back_seconds: has no effect, as a recording cannot get its caller back; remove it"
 
 
 def _websocket_warnings(agent: WebsocketAgentConfig) -> Iterator[str]:

@@ -88,7 +88,8 @@ class HandoffRecord(Record):
 
     `confirmed` is true if CXone or the destination showed that it took the caller, false if it only accepted the Signal
     or the transfer or if the handoff failed, and null while the handoff is in progress. `signal` is the result of the
-    Signal, or `none`; `transfer` is the result of the destination's method.
+    Signal, or `none`; `transfer` is the result of the destination's method. `taken_back` is true if the agent got the
+    caller back.
     """
 
     state: HandoffState
@@ -103,5 +104,6 @@ class HandoffRecord(Record):
     signal: str = "none"
     transfer: str = ""
     confirmed: bool | None = None
+    taken_back: bool = False
     handoff_at: AwareDatetime
     finished_at: AwareDatetime | None = None

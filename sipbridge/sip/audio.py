@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from sipbridge.calls.ports.sip import AgentSocket, AudioListener, SocketUser
+from sipbridge.errors import LegEnded
 from sipbridge.sip.pjsip_functions import AudioFunctions
 
 logger = logging.getLogger(__name__)
@@ -128,10 +129,14 @@ class StreamSocket:
 class LegAudio:
     """Implements `calls.ports.AudioStream`."""
 
-    def __init__(self, pump: AudioPump, number: int, disconnect: Callable[[], None]) -> None:
+    def __init__(
+        self, pump: AudioPump, number: int, connect: Callable[[], Awaitable[None]], disconnect: Callable[[], None]
+    ) -> None:
+        """Make the audio of a stream that is connected to its leg by `connect`, which raises `LegEnded`."""
         self._pump = pump
         self._native = pump.native
         self._number = number
+        self._connect = connect
         self._disconnect: Callable[[], None] | None = disconnect
         self._written = 0
 
@@ -158,6 +163,19 @@ class LegAudio:
         if self._disconnect is not None:
             self._written = self._native.audioClear(self._number)
         return self._written
+
+    def mute(self) -> None:
+        """Drop the audio both ways, and disconnect from the leg."""
+        if self._disconnect is not None:
+            self._native.audioMute(self._number, True)  # noqa: FBT003 (positional for SWIG)
+            self._disconnect()
+
+    async def unmute(self) -> None:
+        """Connect to the leg again. Raises `LegEnded`."""
+        if self._disconnect is None:
+            raise LegEnded("the leg has ended")
+        self._native.audioMute(self._number, False)  # noqa: FBT003 (positional for SWIG)
+        await self._connect()
 
     async def played_out(self) -> None:
         """Return when all audible audio has been sent and no more has come for `PAUSE_SECONDS`."""

@@ -124,9 +124,10 @@ class SipLeg:
     async def open_audio(self, listener: AudioListener) -> LegAudio:
         """Connect an audio stream to the leg."""
         stream = self._pump.open(listener)
-        audio = LegAudio(self._pump, stream, self._close_stream)
+        connect = partial(self._run, partial(self._dialog.open_stream, stream))
+        audio = LegAudio(self._pump, stream, connect, self._close_stream)
         try:
-            await self._run(partial(self._dialog.open_stream, stream))
+            await connect()
         except BaseException:
             audio.close()
             raise

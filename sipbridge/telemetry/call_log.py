@@ -22,6 +22,7 @@ from sipbridge.calls.events import (
     InviteAnswered,
     SignalWithheld,
     StoreFailed,
+    TakeBackDone,
     TokenRequested,
 )
 from sipbridge.calls.model import CallRecord
@@ -48,6 +49,7 @@ class CallLog:
             AgentFault: self._agent_fault,
             ContactShared: self._contact_shared,
             SignalWithheld: self._signal_withheld,
+            TakeBackDone: self._take_back_done,
             CallEnded: self._call_ended,
             CallRecovered: self._call_recovered,
             TokenRequested: self._token_requested,
@@ -99,9 +101,12 @@ class CallLog:
     def _signal_withheld(self, event: SignalWithheld) -> None:
         if self._allows("signal withheld", event.record):
             fields = {"event": "signal_withheld", "purpose": event.purpose}
-            logger.warning(
-                "Signal withheld: another live call signalled the contact", extra=_ids(event.record) | fields
-            )
+            logger.warning("Signal withheld: the contact has been signalled", extra=_ids(event.record) | fields)
+
+    def _take_back_done(self, event: TakeBackDone) -> None:
+        fields = _ids(event.record) | {"event": "take_back", "result": event.outcome.result.value}
+        fields |= {"reason": event.outcome.reason, "waited_ms": round(event.seconds * 1000)}
+        logger.info("CXone has not taken the caller", extra=fields)
 
     def _call_ended(self, event: CallEnded) -> None:
         record = event.record

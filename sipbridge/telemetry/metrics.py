@@ -28,6 +28,7 @@ from sipbridge.calls.events import (
     SignalSent,
     SignalWithheld,
     StoreFailed,
+    TakeBackDone,
     TokenRequested,
     TransferDone,
 )
@@ -92,6 +93,9 @@ class Metrics:
         self._handoffs = counter(
             "sipbridge_handoffs_total", "Handoffs finished.", "client", "project", "method", "result", "reason"
         )
+        self._take_backs = counter(
+            "sipbridge_take_backs_total", "Callers given back to their agents.", "client", "project", "result"
+        )
         self._signals = counter("sipbridge_signals_total", "Signals attempted.", "client", "result")
         self._withheld = counter(
             "sipbridge_signals_withheld_total", "Signals not sent: contact already had one.", "client"
@@ -142,6 +146,7 @@ class Metrics:
             SignalWithheld: self._signal_withheld,
             ContactShared: self._contact_shared,
             TransferDone: self._transfer_done,
+            TakeBackDone: self._take_back_done,
             HandoffFinished: self._handoff_finished,
             CallEnded: self._call_ended,
             CallRecovered: self._call_recovered,
@@ -242,6 +247,10 @@ class Metrics:
 
     def _transfer_done(self, event: TransferDone) -> None:
         self._transfers(event.method, event.outcome.result).inc()
+
+    def _take_back_done(self, event: TakeBackDone) -> None:
+        record = event.record
+        self._take_backs(record.client, record.project, event.outcome.result).inc()
 
     def _handoff_finished(self, event: HandoffFinished) -> None:
         record, outcome = event.record, event.outcome

@@ -50,6 +50,7 @@ def test_every_result_of_a_transfer_is_explained() -> None:
         *(ending.reason for ending in BROKEN.values()),
         outcomes.RELEASED,
         outcomes.RELEASED_BY_PEER,
+        outcomes.TAKEN_BACK.reason,
         outcomes.REFER_NOT_SENT.reason,
         outcomes.INVITE_ANSWERED.reason,
         outcomes.INVITE_NO_ANSWER.reason,

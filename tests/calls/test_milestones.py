@@ -52,14 +52,35 @@ def test_a_milestone_has_the_same_id_when_it_happens_and_later() -> None:
         CallEnded(ENDED, OK, 32.0),
     ]
     assert [milestone_of(event) for event in events] == milestones_of(ENDED)
-    assert [each.id for each in milestones_of(ENDED)] == [f"call-1-{number}" for number in range(1, 6)]
+    assert [each.id for each in milestones_of(ENDED)] == [f"call-1-{number}" for number in (1, 2, 3, 4, 7)]
 
 
 def test_milestones_that_a_call_skips_leave_a_gap() -> None:
     refused = RINGING.changed(state=CallState.ENDED, ended_at=at(1))
-    assert [(each.sequence, each.previous) for each in milestones_of(refused)] == [(1, 0), (5, 1)]
+    assert [(each.sequence, each.previous) for each in milestones_of(refused)] == [(1, 0), (7, 1)]
     contained = TALKING.changed(state=CallState.ENDED, ended_at=at(9))
-    assert [(each.sequence, each.previous) for each in milestones_of(contained)] == [(1, 0), (2, 1), (5, 2)]
+    assert [(each.sequence, each.previous) for each in milestones_of(contained)] == [(1, 0), (2, 1), (7, 2)]
+
+
+def test_a_call_may_have_a_handoff_that_was_taken_back_and_another_one() -> None:
+    returned = TALKING.changed(
+        handoff=make_handoff(
+            handoff_at=at(30), state=HandoffState.FAILED, confirmed=False, finished_at=at(60), taken_back=True
+        )
+    )
+    again = returned.changed(
+        state=CallState.HANDING_OFF, handoff=make_handoff(handoff_at=at(70)), earlier_handoff=returned.handoff
+    )
+    finished = again.changed(handoff=FINISHED.handoff)
+    ended = finished.changed(state=CallState.ENDED, ended_at=at(80))
+    found = milestones_of(ended)
+    assert [each.type.value for each in found[3:5]] == ["handoff.taken_back", "handoff.started"]
+    assert [each.record for each in found[2:4]] == [HANDING_OFF, returned]
+    assert found[4].record.earlier_handoff == returned.handoff
+    assert milestone_of(HandoffFinished(returned, "release", OK, 30.0)) == found[3]
+    begun = milestone_of(HandoffStarted(again))
+    assert begun is not None
+    assert (begun.sequence, begun.previous, begun.at) == (5, 4, at(70))
 
 
 def test_an_end_of_the_leg_is_not_yet_the_end_of_the_call() -> None:

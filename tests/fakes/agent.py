@@ -9,7 +9,7 @@ from sipbridge.calls.model import Identity
 from sipbridge.calls.ports.agents import Agent, Conversation, ConversationEnd
 from sipbridge.calls.ports.live_call import LiveCall
 from sipbridge.calls.ports.sip import Leg
-from sipbridge.handoffs.record import HandoffRecord
+from sipbridge.handoffs.record import HandoffRecord, HandoffState
 from sipbridge.handoffs.request import HandoffRequest
 from tests.fakes.journal import Journal
 
@@ -22,6 +22,9 @@ class FakeConversation:
         self.call: LiveCall | None = None
         self.pressed = ""
         self.told: list[HandoffRecord | None] = []
+        self.stays = True
+        self.unmuting: Exception | None = None
+        self.reported: list[HandoffRecord] = []
         self._end: asyncio.Future[ConversationEnd] = asyncio.get_running_loop().create_future()
         self._journal = journal
 
@@ -41,6 +44,20 @@ class FakeConversation:
 
     def send_digit(self, digit: str) -> None:
         self.pressed += digit
+
+    async def mute(self, handoff: HandoffRecord) -> bool:
+        assert handoff.state is HandoffState.INITIATED
+        await self._journal.reach("agent.mute")
+        return self.stays
+
+    async def unmute(self) -> None:
+        await self._journal.reach("agent.unmute")
+        if self.unmuting is not None:
+            raise self.unmuting
+
+    def report(self, handoff: HandoffRecord) -> None:
+        self.reported.append(handoff)
+        self._journal.note("agent.report")
 
     async def close(self, handoff: HandoffRecord | None) -> None:
         self.told.append(handoff)

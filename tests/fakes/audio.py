@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from sipbridge.calls.ports.sip import AgentSocket, AudioListener, AudioStream, SocketUser
+from sipbridge.errors import LegEnded
 
 
 class FakeAudioStream:
@@ -16,6 +17,7 @@ class FakeAudioStream:
         self.audio = b""
         self.played = 0
         self.closed = False
+        self.muted = False
         self.clears = 0
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -25,6 +27,8 @@ class FakeAudioStream:
     def write(self, audio: bytes) -> int:
         free = self.limit - (len(self.audio) - self.played)
         self.audio += audio[:free]
+        if self.muted:
+            self.played = len(self.audio)
         self._note_quiet()
         return len(self.audio)
 
@@ -40,6 +44,15 @@ class FakeAudioStream:
         self._note_quiet()
         return self.played
 
+    def mute(self) -> None:
+        self.muted = True
+        self.clear()
+
+    async def unmute(self) -> None:
+        if self.closed:
+            raise LegEnded("the leg has ended")
+        self.muted = False
+
     async def played_out(self) -> None:
         await self._quiet.wait()
 
@@ -53,7 +66,8 @@ class FakeAudioStream:
         """Advance the media clock by one tick: play so many bytes, and pass on the caller's audio."""
         self.played = min(len(self.audio), self.played + play)
         self._note_quiet()
-        self.listener(received, self.played)
+        if not self.muted:
+            self.listener(received, self.played)
 
     def _note_quiet(self) -> None:
         if self.played == len(self.audio):

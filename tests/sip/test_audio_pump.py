@@ -9,6 +9,7 @@ from typing import NoReturn
 import pytest
 
 from sipbridge.calls.ports.sip import AudioStream
+from sipbridge.errors import LegEnded
 from sipbridge.sip import audio as module
 from sipbridge.sip.audio import AudioPump, LegAudio
 from tests.fakes.pjsip import FakePjsip
@@ -143,8 +144,12 @@ class Stream:
     """The stream of one leg."""
 
     def __init__(self, pump: AudioPump) -> None:
-        self.disconnected = 0
-        self.audio: AudioStream = LegAudio(pump, pump.open(lambda _audio, _played: None), self._disconnect)
+        self.disconnected = self.connected = 0
+        number = pump.open(lambda _audio, _played: None)
+        self.audio: AudioStream = LegAudio(pump, number, self._connect, self._disconnect)
+
+    async def _connect(self) -> None:
+        self.connected += 1
 
     def _disconnect(self) -> None:
         self.disconnected += 1
@@ -160,6 +165,22 @@ async def test_writing_and_clearing_return_all_bytes_so_far(stream: Stream, pjsi
     assert stream.audio.write(b"123") == 163
     assert stream.audio.clear() == 163
     assert pjsip.sent == [("clear", 1)]
+
+
+async def test_a_muted_stream_leaves_the_leg_until_it_is_unmuted(stream: Stream, pjsip: FakePjsip) -> None:
+    stream.audio.mute()
+    assert (stream.connected, stream.disconnected) == (0, 1)
+    await stream.audio.unmute()
+    assert (stream.connected, stream.disconnected) == (1, 1)
+    assert pjsip.sent == [("mute", 1, True), ("mute", 1, False)]
+
+
+async def test_a_stream_whose_leg_has_ended_cannot_be_unmuted(stream: Stream, pjsip: FakePjsip) -> None:
+    stream.audio.close()
+    stream.audio.mute()
+    with pytest.raises(LegEnded):
+        await stream.audio.unmute()
+    assert pjsip.sent == []
 
 
 async def test_after_the_end_audio_is_counted_and_discarded(stream: Stream, pjsip: FakePjsip) -> None:

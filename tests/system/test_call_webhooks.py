@@ -74,7 +74,7 @@ def test_a_call_is_announced_from_its_start_to_its_end(tmp_path: Path, cxone: Si
     with announcing(tmp_path, cxone, crm) as trunk:
         before = trunk.count()
         call = trunk.call("release", "release")
-        wait_for(lambda: crm.sequences(call.contact.id) == [1, 2, 3, 4, 5], "all events")
+        wait_for(lambda: crm.sequences(call.contact.id) == [1, 2, 3, 4, 7], "all events")
         last = crm.events[-1]
         record = call.project.ended_call(call.contact.id)
         shown = {key: record[key] for key in last["payload"] if key != "handoff"}
@@ -91,8 +91,8 @@ def test_a_kill_in_conversation_loses_no_event_and_repeats_have_the_same_id(
         wait_for(lambda: crm.sequences(call.contact.id) == [1, 2], "the first events")
         trunk.bridge.program.kill()
     with announcing(tmp_path, cxone, crm):
-        wait_for(lambda: 5 in crm.sequences(call.contact.id), "the end of the call")
-    assert crm.sequences(call.contact.id) == [1, 2, 1, 3, 4, 5]
+        wait_for(lambda: 7 in crm.sequences(call.contact.id), "the end of the call")
+    assert crm.sequences(call.contact.id) == [1, 2, 1, 3, 4, 7]
     started = [each for each in crm.events if each["sequence"] == 1]
     assert started[0] == started[1]
     assert crm.events[-1]["payload"]["reason"] == RESTARTED
@@ -114,6 +114,6 @@ def test_events_that_wait_survive_a_kill(
         trunk.bridge.program.kill()
     crm.status = 204
     with announcing(tmp_path, cxone, crm, **changes) as trunk:
-        wait_for(lambda: 5 in crm.sequences(call.contact.id), "the end of the call")
+        wait_for(lambda: 7 in crm.sequences(call.contact.id), "the end of the call")
         trunk.bridge.wait_for_metric(0, "sipbridge_webhook_calls_waiting", project="release")
-    assert crm.sequences(call.contact.id) == [1, 2, 3, 4, 5]
+    assert crm.sequences(call.contact.id) == [1, 2, 3, 4, 7]

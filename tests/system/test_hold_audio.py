@@ -53,11 +53,12 @@ def holding(tmp_path_factory: pytest.TempPathFactory, cxone: Simulator) -> Itera
         released["handoff"] |= audio
         desked = project_settings(
             "desked",
-            {"method": "invite", "uri": f"sip:desk@127.0.0.1:{desk}", "signal": False},
+            {"method": "invite", "uri": f"sip:desk@127.0.0.1:{desk}"},
             agent=sip_agent,
             media_timeout_seconds=MEDIA_TIMEOUT_SECONDS,
         )
-        desked["handoff"] |= audio
+        # The agent is kept while the desk rings.
+        desked["handoff"] |= audio | {"take_back_seconds": 60}
         return {"direct": websocket_project("direct", url, handoff=audio), "relayed": released, "desked": desked}
 
     with websocket_site(folder, cxone, projects) as callers:

@@ -21,6 +21,7 @@ from sipbridge.calls.events import (
     InviteAnswered,
     SignalWithheld,
     StoreFailed,
+    TakeBackDone,
     TokenRequested,
 )
 from sipbridge.handoffs.outcome import Outcome, Result
@@ -41,6 +42,7 @@ CONTRACT = {
     "sipbridge_handoff_seconds_count": {"stage"},
     "sipbridge_signals_total": {"client", "result"},
     "sipbridge_signals_withheld_total": {"client"},
+    "sipbridge_take_backs_total": {"client", "project", "result"},
     "sipbridge_shared_contacts_total": {"client"},
     "sipbridge_signal_seconds_count": set(),
     "sipbridge_token_requests_total": {"client", "result"},
@@ -105,6 +107,7 @@ def test_each_metric_of_the_contract_has_its_labels(metrics: Metrics, name: str)
         CallRecovered(ENDED, OK),
         ContactShared(ENDED),
         SignalWithheld(ENDED, "end"),
+        TakeBackDone(ENDED, OK, 30.0),
         ConfigRead(OK),
     ]:
         metrics(event)

@@ -69,7 +69,8 @@ class SipAgent:
                 referrals.finish(None)
                 self._release(agent_leg)
                 raise
-            return SipConversation(leg, agent_leg, referrals, self._release, self._config.silence_timeout_seconds)
+            silence_timeout = self._config.silence_timeout_seconds
+            return SipConversation(leg, agent_leg, referrals, self._release, silence_timeout, self._handoff.dtmf_key)
 
         return await call_out(self._dialler, callee, dial)
 

@@ -27,7 +27,8 @@ CLOSE_SECONDS = 1.0
 class SipConversation:
     """Implements `calls.ports.Conversation`: a caller's leg and an agent's, joined. No audio passes through Python.
 
-    `release` hangs a leg up in the background. `silence_timeout_seconds` is None if the agent may be silent.
+    `release` hangs a leg up in the background. `silence_timeout_seconds` is None if the agent may be silent. The agent
+    does not get the caller's `withheld_digit`.
     """
 
     def __init__(
@@ -37,12 +38,14 @@ class SipConversation:
         referrals: Referrals,
         release: Callable[[Leg], asyncio.Future[None]],
         silence_timeout_seconds: float | None,
+        withheld_digit: str | None = None,
     ) -> None:
         self._leg = leg
         self._agent_leg = agent_leg
         self._referrals = referrals
         self._release = release
         self._silence_timeout = silence_timeout_seconds
+        self._withheld_digit = withheld_digit
         self._talking = False
         self._answered_at = time.monotonic()
 
@@ -59,8 +62,10 @@ class SipConversation:
                 raise AgentLost("it answered and hung up and had sent no audio")
             return _read_end(end, call)
         finally:
-            self._talking = False
-            await self._leg.part()
+            # A muted agent is parted already, and its caller may be joined to a destination.
+            if self._talking:
+                self._talking = False
+                await self._leg.part()
 
     async def finish_speaking(self) -> None:
         """Return when the agent pauses or its leg has ended."""
@@ -71,6 +76,23 @@ class SipConversation:
         """Send a DTMF digit to the agent."""
         with suppress(LegEnded):
             self._agent_leg.send_digit(digit)
+
+    async def mute(self, _handoff: HandoffRecord) -> bool:
+        """Part the two legs; the agent's goes on."""
+        if self._agent_leg.ended.done():
+            return False
+        self._talking = False
+        await self._leg.part()
+        return True
+
+    async def unmute(self) -> None:
+        """Join the two legs again."""
+        await self._leg.join(self._agent_leg, self._withheld_digit)
+        self._talking = True
+
+    def report(self, handoff: HandoffRecord) -> None:
+        """Send the final NOTIFY of a pending REFER. Without one, SIP has no message for it."""
+        self._referrals.report(handoff)
 
     async def close(self, handoff: HandoffRecord | None) -> None:
         """Send the final NOTIFY of a pending REFER, then BYE. The SIP thread sends them in this order."""

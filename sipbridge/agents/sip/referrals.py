@@ -87,8 +87,12 @@ class Referrals:
             self._request(call, self._early_request)
 
     def finish(self, handoff: HandoffRecord | None) -> None:
-        """Send the final NOTIFY of a pending REFER: the outcome of the handoff, if there was one."""
+        """Send the final NOTIFY of a pending REFER, and refuse later ones."""
         self._finished = True
+        self.report(handoff)
+
+    def report(self, handoff: HandoffRecord | None) -> None:
+        """Send the final NOTIFY of a pending REFER: the outcome of the handoff, if there was one."""
         if self._notify_due:
             self._notify(_final_status(handoff))
 
@@ -123,6 +127,8 @@ class Referrals:
 def _final_status(handoff: HandoffRecord | None) -> SipStatus:
     if handoff is None or handoff.transfer == "caller_hung_up":
         return SipStatus.REQUEST_TERMINATED
+    if handoff.taken_back:
+        return SipStatus.TEMPORARILY_UNAVAILABLE
     if handoff.state is not HandoffState.COMPLETED:
         return SipStatus.SERVICE_UNAVAILABLE
     return SipStatus.OK if handoff.confirmed else SipStatus.ACCEPTED

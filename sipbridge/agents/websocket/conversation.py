@@ -13,7 +13,7 @@ from sipbridge.agents.websocket.protocol import Stream, StreamFactory
 from sipbridge.calls.ports.agents import ConversationEnd
 from sipbridge.calls.ports.live_call import LiveCall
 from sipbridge.calls.ports.sip import AudioStream, Leg
-from sipbridge.errors import AgentLost, AgentUnavailable
+from sipbridge.errors import AgentLost, AgentUnavailable, LegEnded
 from sipbridge.handoffs.record import HandoffRecord
 
 # Seconds before each attempt to reconnect. A connection that lasted STEADY_SECONDS restarts the series.
@@ -44,6 +44,9 @@ class WebsocketConversation:
         self._playback: Playback | None = None
         self._stream: Stream | None = None
         self._silence_timer: asyncio.TimerHandle | None = None
+        self._muted = False
+        # The handoff of which the agent is to be notified, if its connection is down.
+        self._unreported: HandoffRecord | None = None
         self._early_digits: deque[str] | None = deque(maxlen=MAX_EARLY_DIGITS)
         self._early_audio: deque[bytes] | None = deque(maxlen=MAX_EARLY_PIECES)
 
@@ -72,6 +75,36 @@ class WebsocketConversation:
         elif self._early_digits is not None:
             self._early_digits.append(digit)
 
+    async def mute(self, handoff: HandoffRecord) -> bool:
+        """Drop the audio both ways. The connection stays open, and is reopened if it drops."""
+        if self._audio is None:
+            return False
+        self._muted = True
+        self._audio.mute()
+        if self._stream is not None:
+            self._stream.pause()
+        if handoff.requested_by != "agent":  # else it has got the response to its request
+            self.report(handoff)
+        return True
+
+    async def unmute(self) -> None:
+        """Let audio pass again."""
+        if self._audio is None:
+            raise LegEnded("the conversation has not begun")
+        await self._audio.unmute()
+        self._muted = False
+        if self._playback is not None:
+            self._playback.note_activity()
+        if self._stream is not None:
+            self._stream.resume()
+
+    def report(self, handoff: HandoffRecord) -> None:
+        """Send the state of the handoff, or do so once the connection is up again."""
+        if self._stream is not None:
+            self._stream.send_handoff(handoff)
+        else:
+            self._unreported = handoff
+
     async def close(self, handoff: HandoffRecord | None) -> None:  # noqa: ARG002 (no message of the protocol reports it)
         """Close the connection if it is still open."""
         self._connection.close()
@@ -83,6 +116,7 @@ class WebsocketConversation:
         while True:
             stream = self._stream = self._open_stream(self._connection, call, playback)
             stream.start()
+            self._catch_up(stream)
             audio, self._early_audio = self._early_audio, None
             for piece in audio or ():
                 stream.send_audio(piece)
@@ -102,6 +136,14 @@ class WebsocketConversation:
             self._connection = await self._reconnect(delays, code)
             playback.note_activity()
             call.note_fault("reconnected", f"the socket ended with {code} and was opened again")
+
+    def _catch_up(self, stream: Stream) -> None:
+        """Let a new stream know what has happened while the connection was down."""
+        if self._muted:
+            stream.pause()
+        handoff, self._unreported = self._unreported, None
+        if handoff is not None:
+            stream.send_handoff(handoff)
 
     async def _reconnect(self, delays: Iterator[float], code: int) -> Connection:
         why = "it dropped repeatedly"
@@ -129,6 +171,8 @@ class WebsocketConversation:
         """Check again when the agent may have been silent for too long. Messages move no timer."""
         if self._silence_timeout_seconds is None:
             return
+        if self._muted:
+            playback.note_activity()
         left = self._silence_timeout_seconds - playback.quiet_seconds()
         if left <= 0 and self._stream is not None:
             self._connection.fail(AgentLost("silent"))

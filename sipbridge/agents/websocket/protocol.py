@@ -8,6 +8,7 @@ from typing import Protocol
 from sipbridge.agents.websocket.connection import Connection
 from sipbridge.agents.websocket.playback import Playback
 from sipbridge.calls.ports.live_call import LiveCall
+from sipbridge.handoffs.record import HandoffRecord
 
 
 class Stream(Protocol):
@@ -28,6 +29,15 @@ class Stream(Protocol):
 
     def send_digit(self, digit: str) -> None:
         """Send a DTMF digit of the caller."""
+
+    def pause(self) -> None:
+        """Note that no audio of the caller comes until `resume`."""
+
+    def resume(self) -> None:
+        """Note that audio comes again."""
+
+    def send_handoff(self, handoff: HandoffRecord) -> None:
+        """Send the state of a handoff that the agent did not request, or whose caller it has again."""
 
     def stop(self) -> None:
         """Send what ends the stream."""

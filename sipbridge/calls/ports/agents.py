@@ -38,6 +38,18 @@ class Conversation(Protocol):
     def send_digit(self, digit: str) -> None:
         """Pass a DTMF digit of the caller to the agent (`telephony.dtmf`)."""
 
+    async def mute(self, handoff: HandoffRecord) -> bool:
+        """Let no audio pass until `unmute`, and keep the agent meanwhile; `run` goes on.
+
+        Return False if the agent cannot get its caller back. Then nothing has changed.
+        """
+
+    async def unmute(self) -> None:
+        """Let audio pass again. Raises `LegEnded` if the caller's leg or the agent's has ended."""
+
+    def report(self, handoff: HandoffRecord) -> None:
+        """Notify the agent that it has its caller back, and of the outcome of the handoff."""
+
     async def close(self, handoff: HandoffRecord | None) -> None:
         """Release the agent, and notify it of the handoff's outcome if there was one. Never raises."""
 

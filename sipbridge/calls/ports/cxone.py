@@ -17,7 +17,7 @@ class SignalResult(StrEnum):
     REFUSED = "refused"  # CXone responded with a refusal
     UNDELIVERED = "undelivered"  # it certainly did not reach CXone
     UNKNOWN = "unknown"  # sent without a usable response; never sent again
-    DUPLICATE = "duplicate"  # not sent: the contact was signalled through another live call
+    DUPLICATE = "duplicate"  # not sent: the contact was signalled through another live call, or before a take-back
 
 
 class SignalStopped(SipbridgeError):

@@ -130,6 +130,12 @@ class AudioStream(Protocol):
     def clear(self) -> int:
         """Drop the queued audio: silence within 40 ms. Return the number of bytes played or cleared so far: all."""
 
+    def mute(self) -> None:
+        """Drop the audio both ways until `unmute`, and leave the leg to other audio. Dropped audio counts as played."""
+
+    async def unmute(self) -> None:
+        """Undo `mute`. Raises `LegEnded`."""
+
     async def played_out(self) -> None:
         """Return once all audible audio is played and no more was written for a moment."""
 

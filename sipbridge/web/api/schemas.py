@@ -113,13 +113,14 @@ def _flat(value: Any) -> Scalar:  # noqa: ANN401 (any JSON that the agent sent)
 
 
 class HandoffSummary(Schema):
-    """The state of a handoff."""
+    """The state of a handoff. `taken_back` is true if the agent got the caller back."""
 
     state: HandoffState
     destination: str
     method: Literal["release", "refer", "invite"]
     reason: str
     confirmed: bool | None
+    taken_back: bool
     handoff_at: Moment
     finished_at: Moment | None
 
@@ -155,7 +156,7 @@ class ChatHandoffDetail(ChatHandoffSummary):
 
 
 class CallSummary(Schema):
-    """A call in a list or an event."""
+    """A call in a list or an event. `earlier_handoff` was taken back before `handoff` began."""
 
     id: str
     shared_id: str
@@ -171,6 +172,7 @@ class CallSummary(Schema):
     result: Result | None
     reason: str
     handoff: HandoffSummary | None
+    earlier_handoff: HandoffSummary | None
 
     @classmethod
     def of(cls, record: CallRecord) -> Self:
@@ -258,6 +260,7 @@ class CallDetail(CallSummary):
     """All of a call."""
 
     handoff: HandoffDetail | None
+    earlier_handoff: HandoffDetail | None
     transcript: tuple[Turn, ...]
 
     @classmethod
@@ -282,6 +285,8 @@ def _call(record: CallRecord, handoff: type[HandoffSummary]) -> dict[str, Any]:
         "result": record.result,
         "reason": record.reason,
         "handoff": record.handoff and handoff.model_validate(record.handoff, from_attributes=True),
+        "earlier_handoff": record.earlier_handoff
+        and handoff.model_validate(record.earlier_handoff, from_attributes=True),
     }
 
 

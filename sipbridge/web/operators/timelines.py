@@ -26,6 +26,7 @@ from sipbridge.calls.events import (
     SignalSent,
     SignalWithheld,
     StoreFailed,
+    TakeBackDone,
     TransferDone,
     TurnsAdded,
 )
@@ -84,6 +85,7 @@ _STEPS: Mapping[type, Callable[[Any], _Parts | None]] = {
     SignalSent: lambda event: ("signal", event.outcome, event.purpose, event.seconds),
     SignalWithheld: lambda event: ("signal_withheld", None, event.purpose, None),
     TransferDone: lambda event: ("transfer", event.outcome, event.method, event.seconds),
+    TakeBackDone: lambda event: ("take_back", event.outcome, "", event.seconds),
     HandoffFinished: lambda event: ("handoff_finished", event.outcome, event.method, event.seconds),
     StoreFailed: lambda _: ("store_failed", None, "", None),
     CallEnded: lambda event: ("call_ended", event.outcome, event.record.ended_by or "", event.duration_seconds),

@@ -307,3 +307,57 @@ async def test_closing_does_not_wait_long_for_an_unresponsive_agent(monkeypatch:
 
 def _implements(conversation: SipConversation) -> Conversation:
     return conversation
+
+
+# ------------------------------------------------------------ a returned caller
+
+
+async def test_a_muted_agent_is_parted_from_its_caller_and_joined_again() -> None:
+    setup = Setup()
+    running = await setup.begin()
+    assert await setup.conversation.mute(make_handoff())
+    assert setup.journal.steps[-1] == "caller.part"
+    setup.agent_leg.far_end_sends_digit("5")
+    assert setup.caller.digits == ""
+    await setup.conversation.unmute()
+    assert setup.caller.joined is setup.agent_leg
+    assert setup.caller.withheld_digit == "0"
+    setup.agent_leg.far_end_sends_digit("6")
+    assert setup.caller.digits == "6"
+    assert not setup.agent_leg.ended.done()
+    await _cancelled(running)
+
+
+async def test_the_end_of_a_muted_agent_does_not_part_its_caller_from_a_destination() -> None:
+    setup = Setup()
+    running = await setup.begin()
+    await setup.conversation.mute(make_handoff())
+    desk = FakeLeg(setup.journal, "desk")
+    await setup.caller.join(desk)
+    await _cancelled(running)
+    assert setup.caller.joined is desk
+
+
+async def test_an_agent_that_has_hung_up_cannot_be_muted() -> None:
+    setup = Setup()
+    running = await setup.begin()
+    setup.agent_leg.far_end_hangs_up()
+    await running
+    assert not await setup.conversation.mute(make_handoff())
+
+
+async def test_a_returned_caller_is_reported_as_the_failure_of_the_refer() -> None:
+    setup = Setup()
+    running = await setup.begin()
+    assert setup.agent_leg.far_end_refers("<sip:sales@127.0.0.1>") == 202
+    handoff = make_handoff(state=HandoffState.FAILED, transfer="taken_back", taken_back=True)
+    await setup.conversation.mute(make_handoff())
+    await setup.conversation.unmute()
+    setup.conversation.report(handoff)
+    assert setup.agent_leg.notified == [(480, "Temporarily Unavailable")]
+    # Another REFER is possible, and has a NOTIFY of its own.
+    assert setup.agent_leg.far_end_refers("<sip:sales@127.0.0.1>") == 202
+    await setup.conversation.close(make_handoff(state=HandoffState.COMPLETED, confirmed=True))
+    assert [status for status, _ in setup.agent_leg.notified] == [480, 200]
+    with pytest.raises(AgentLost):
+        await running

@@ -17,6 +17,7 @@ from sipbridge.calls.outcomes import (
     REFER_OUTCOMES,
     RELEASED,
     RELEASED_BY_PEER,
+    TAKEN_BACK,
     HandoffReason,
 )
 from sipbridge.calls.ports.cxone import SignalResult
@@ -131,7 +132,7 @@ SIGNALS = (
     SignalRow(
         SignalResult.ACCEPTED,
         "CXone responded with 200, 202 or 204: it has the Signal, but the script has not necessarily acted",
-        "the bridge leaves the caller to CXone for `release_grace_seconds`",
+        "the bridge leaves the caller to CXone for `release_grace_seconds`, or until the [take-back](#take-back)",
     ),
     SignalRow(
         SignalResult.REFUSED,
@@ -152,11 +153,14 @@ SIGNALS = (
             "it was sent, and the response did not arrive or is not clear (a 5xx other than 503; a 200 with HTML, "
             "which is a gateway's page). It is not sent again, because the script could act twice"
         ),
-        "CXone has `release_grace_seconds` to act, then BYE",
+        "CXone has `release_grace_seconds` to act, then BYE; or there is a take-back",
     ),
     SignalRow(
         SignalResult.DUPLICATE,
-        "none was sent: the contact was signalled through [another live call](#two-calls-of-one-contact)",
+        (
+            "none was sent: the contact was signalled through [another live call](#two-calls-of-one-contact), or for "
+            "an earlier handoff of this call that was [taken back](#take-back)"
+        ),
         "as after `none`",
     ),
     SignalRow(
@@ -222,6 +226,11 @@ TRANSFERS = (
         (INVITE_REFUSED,),
         "the destination rejected the call, or could not be called",
         "no: falls back to release",
+    ),
+    TransferRow(
+        (TAKEN_BACK,),
+        "CXone did not hang up within `take_back_seconds`, and the agent [got the caller back](#take-back)",
+        "no",
     ),
     TransferRow(
         (Outcome(Result.CLIENT_ERROR, CALLER_HUNG_UP.reason),),

@@ -32,6 +32,7 @@ from sipbridge.calls.outcomes import (
     REFER_OUTCOMES,
     SIGNAL_OUTCOMES,
     SIGNALLED_BEFORE,
+    TAKEN_BACK,
     TOO_OLD,
     UNCONFIRMED,
 )
@@ -118,6 +119,12 @@ FINAL_STATES = (
         HandoffState.FAILED,
         (SIGNAL_OUTCOMES[SignalResult.UNKNOWN],),
         "the Signal was `unknown`, and CXone did not hang up either",
+        confirmed=False,
+    ),
+    FinalState(
+        HandoffState.FAILED,
+        (TAKEN_BACK,),
+        "the agent got the caller back",
         confirmed=False,
     ),
     FinalState(

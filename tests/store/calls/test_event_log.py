@@ -64,7 +64,7 @@ async def follower(store: RecordStore) -> AsyncIterator[Follower]:
 async def test_each_milestone_is_written_by_the_put_that_is_the_first_to_show_it(store: RecordStore) -> None:
     for record in (HANDED_OFF, HANDED_OFF, ENDED, ENDED):
         await store.put(record)
-    assert await reached(store) == [("call-1", 0, 3), ("call-1", 3, 5)]
+    assert await reached(store) == [("call-1", 0, 3), ("call-1", 3, 7)]
 
 
 async def test_a_call_is_announced_before_it_has_a_record(store: RecordStore, follower: Follower) -> None:
@@ -77,7 +77,7 @@ async def test_a_call_is_announced_before_it_has_a_record(store: RecordStore, fo
     await follower.until(("call-1", 0, 1), ("call-1", 1, 2), ("call-1", 2, 3))
     assert await store.events.records(*PROJECT, ["call-1"]) == {"call-1": HANDED_OFF}
     await store.put(ENDED)
-    await follower.until(("call-1", 0, 1), ("call-1", 1, 2), ("call-1", 2, 3), ("call-1", 3, 5))
+    await follower.until(("call-1", 0, 1), ("call-1", 1, 2), ("call-1", 2, 3), ("call-1", 3, 7))
     assert await store.events.records(*PROJECT, ["call-1"]) == {"call-1": ENDED}
 
 
@@ -97,7 +97,7 @@ async def test_a_call_is_not_announced_once_its_record_is_put(store: RecordStore
     store.observe(CallStarted(make_record("call-2", state=CallState.RINGING)))
     store.observe(CallEnded(STARTED.changed(call_id="call-2"), Outcome(Result.SUCCESS, "contained"), 1.0))
     await store.put(ENDED)
-    await follower.until(("call-1", 0, 3), ("call-1", 3, 5))
+    await follower.until(("call-1", 0, 3), ("call-1", 3, 7))
 
 
 async def test_a_restart_keeps_the_log_and_goes_on_in_it(reopen: OpenStore) -> None:
@@ -107,7 +107,7 @@ async def test_a_restart_keeps_the_log_and_goes_on_in_it(reopen: OpenStore) -> N
     store = await reopen()
     before = await entries_of(store)
     await store.put(ENDED)
-    assert [(each.after, each.until) for each in await entries_of(store)] == [(0, 1), (1, 5)]
+    assert [(each.after, each.until) for each in await entries_of(store)] == [(0, 1), (1, 7)]
     assert (await entries_of(store))[0] == before[0]
     assert (await entries_of(store))[1].position > before[0].position
 
@@ -159,7 +159,7 @@ async def test_an_erased_call_has_no_record_but_its_entry(store: RecordStore) ->
     await store.put(ENDED)
     assert await store.delete(*PROJECT, "call-1")
     assert await store.events.records(*PROJECT, ["call-1"]) == {}
-    assert await reached(store) == [("call-1", 0, 5)]
+    assert await reached(store) == [("call-1", 0, 7)]
 
 
 async def test_records_of_many_calls_are_found(store: RecordStore) -> None:

@@ -65,7 +65,7 @@ async def test_a_long_call_repeats_nothing_although_its_entries_were_dropped(
     assert "call-1" not in {each.call_id for each in await entries_of(store)}
     await store.put(HANDED_OFF)
     await store.put(ENDED)
-    assert (await reached(store))[-2:] == [("call-1", 2, 3), ("call-1", 3, 5)]
+    assert (await reached(store))[-2:] == [("call-1", 2, 3), ("call-1", 3, 7)]
 
 
 async def test_what_is_announced_while_the_file_is_locked_is_written_later(
@@ -108,4 +108,4 @@ async def test_a_file_of_release_0_1_0_gets_the_log(reopen: OpenStore, path: Pat
     store = await reopen()
     assert await entries_of(store) == []
     await store.put(ENDED)
-    assert await reached(store) == [("call-1", 0, 5)]
+    assert await reached(store) == [("call-1", 0, 7)]

@@ -61,7 +61,7 @@ def node(nodes: tuple[Node, Node]) -> Node:
 async def test_each_put_has_an_entry_for_the_pages_of_other_nodes(node: Node) -> None:
     for record in (HANDED_OFF, HANDED_OFF, ENDED, ENDED):
         await node.store.put(record)
-    assert await node.reached() == [("call-1", 0, 3), ("call-1", 3, 3), ("call-1", 3, 5), ("call-1", 5, 5)]
+    assert await node.reached() == [("call-1", 0, 3), ("call-1", 3, 3), ("call-1", 3, 7), ("call-1", 7, 7)]
 
 
 async def test_announcements_wait_for_redis(node: Node, redis: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -89,7 +89,7 @@ async def test_the_puts_of_another_node_go_on_from_the_last_milestone(nodes: tup
     await rescuer.store.put(ENDED)
     with pytest.raises(StoreError):
         await owner.store.put(ENDED)
-    assert await rescuer.reached() == [("call-1", 0, 3), ("call-1", 3, 5)]
+    assert await rescuer.reached() == [("call-1", 0, 3), ("call-1", 3, 7)]
 
 
 async def test_nothing_of_an_erased_call_is_left_but_its_id(node: Node, redis: RedisServer) -> None:
@@ -99,7 +99,7 @@ async def test_nothing_of_an_erased_call_is_left_but_its_id(node: Node, redis: R
     for call_id in ("call-1", "call-2"):
         await node.store.delete("acme", "billing", call_id)
     assert await node.store.events.records("acme", "billing", ["call-1", "call-2"]) == {}
-    assert {fields for entry in await node.entries() for fields in entry[1:]} == {"call-1", "call-2", 0, 1, 5}
+    assert {fields for entry in await node.entries() for fields in entry[1:]} == {"call-1", "call-2", 0, 1, 7}
     assert redis.run("KEYS", "sipbridge:call-begun:*") == []
 
 
@@ -110,4 +110,4 @@ async def test_the_oldest_events_are_dropped(node: Node, monkeypatch: pytest.Mon
         await node.store.put(record)
     kept = await node.reached()
     assert len(kept) < 200, "Redis drops whole nodes of the stream, of 100 entries"
-    assert kept[-1] == ("call-299", 0, 5)
+    assert kept[-1] == ("call-299", 0, 7)

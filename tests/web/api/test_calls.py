@@ -110,6 +110,7 @@ async def test_a_call_is_shown_with_its_transcript_and_handoff(bridge: Bridge) -
                 "method": "release",
                 "reason": "asked_for_human",
                 "confirmed": None,
+                "taken_back": False,
                 "handoff_at": "2026-03-01T12:00:30Z",
                 "finished_at": None,
                 "requested_by": "api",
@@ -119,6 +120,7 @@ async def test_a_call_is_shown_with_its_transcript_and_handoff(bridge: Bridge) -
                 "signal": "accepted",
                 "transfer": "released",
             },
+            "earlier_handoff": None,
             "transcript": [
                 {"role": "caller", "text": "Hello?", "at": "2026-03-01T12:00:00Z"},
                 {"role": "agent", "text": "Hi.", "at": None},

@@ -1,4 +1,4 @@
-"""The `handoff` event: the agent's request, and the response to it."""
+"""The `handoff` event: the agent's request, the response to it, and what we say about a handoff."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from sipbridge.calls.ports.live_call import LiveCall
 from sipbridge.errors import ErrorCode, HandoffConflict, HandoffInvalid
-from sipbridge.handoffs.record import HandoffState
+from sipbridge.handoffs.record import HandoffRecord, HandoffState
 from sipbridge.handoffs.request import HandoffRequest
 from sipbridge.handoffs.validation import name_faults, name_first_fault, read_json
 
@@ -52,6 +52,12 @@ def request_handoff(call: LiveCall, message: bytes | bytearray) -> Mapping[str, 
         # Deeper nesting or longer numbers than a handoff may have.
         return refuse(call, "invalid_json", f"the message {error}")
     return {"id": record.call_id, "state": HandoffState.INITIATED}
+
+
+def describe(call: LiveCall, handoff: HandoffRecord) -> Mapping[str, object]:
+    """Return the state of a handoff, as in the response, with its `reason` if the agent has its caller back."""
+    state: dict[str, object] = {"id": call.record.call_id, "state": handoff.state}
+    return state | {"reason": handoff.transfer} if handoff.taken_back else state
 
 
 def refuse(call: LiveCall, code: ErrorCode, message: str, why: str = "") -> Mapping[str, object]:

@@ -103,9 +103,9 @@ class StreamMessages:
         timestamp = (end - len(audio)) // _BYTES_PER_MILLISECOND
         return self._media % (sequence, chunk, timestamp, b2a_base64(audio, newline=False))
 
-    def skip(self, audio: bytes) -> None:
-        """Advance the timestamp without a message."""
-        self.count(0, 0, len(audio))
+    def skip(self, size: int) -> None:
+        """Advance the timestamp by so many bytes of audio, without a message."""
+        self.count(0, 0, size)
 
     def dtmf(self, digit: str) -> bytes:
         """Return `dtmf` for a digit of the caller."""
@@ -130,7 +130,7 @@ class StreamMessages:
         )
 
     def handoff(self, response: Mapping[str, object]) -> bytes:
-        """Return the response to the agent's `handoff`."""
+        """Return the response to the agent's `handoff`, or the state of a handoff."""
         return self._dump(
             {
                 "event": "handoff",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from binascii import a2b_base64
 from collections import deque
 from collections.abc import Callable
@@ -10,13 +11,14 @@ from typing import Any
 import orjson
 
 from sipbridge.agents.websocket.connection import Connection
-from sipbridge.agents.websocket.playback import FRAME_BYTES, Playback
+from sipbridge.agents.websocket.playback import BYTES_PER_SECOND, FRAME_BYTES, Playback
 from sipbridge.agents.websocket.protocols.twilio import handoff
 from sipbridge.agents.websocket.protocols.twilio.messages import CONNECTED, CallLabels, StreamMessages
 from sipbridge.agents.websocket.receiver import Payload
 from sipbridge.calls.ports.live_call import LiveCall
 from sipbridge.calls.ports.sip import AgentSocket
 from sipbridge.errors import ErrorCode
+from sipbridge.handoffs.record import HandoffRecord
 
 Action = Callable[[dict[str, Any], Payload], None]
 
@@ -40,6 +42,7 @@ class MediaStream:
         self.asked = False
         self._written_before = playback.written
         self._socket: AgentSocket | None = None
+        self._paused_at = 0.0
         self._marks: deque[tuple[int, str]] = deque()  # bytes to be played before it, name
         self._actions: dict[str, Action] = {
             "media": self._media,
@@ -68,7 +71,7 @@ class MediaStream:
     def send_audio(self, audio: bytes) -> None:
         """Send the caller's audio in messages of 20 ms, and the marks that were reached."""
         if self._connection.congested:
-            self._messages.skip(audio)
+            self._messages.skip(len(audio))
         elif len(audio) == FRAME_BYTES:
             self._connection.send(self._messages.media(audio))
         else:
@@ -80,6 +83,18 @@ class MediaStream:
     def send_digit(self, digit: str) -> None:
         """Send a DTMF digit of the caller."""
         self._connection.send(self._messages.dtmf(digit))
+
+    def pause(self) -> None:
+        """Note since when no audio comes."""
+        self._paused_at = time.monotonic()
+
+    def resume(self) -> None:
+        """Advance the timestamps by the pause."""
+        self._messages.skip(round((time.monotonic() - self._paused_at) * 1000) * BYTES_PER_SECOND // 1000)
+
+    def send_handoff(self, record: HandoffRecord) -> None:
+        """Send a `handoff` event of ours."""
+        self._connection.send(self._messages.handoff(handoff.describe(self._call, record)))
 
     def stop(self) -> None:
         """Send `stop`."""

@@ -64,7 +64,7 @@ def test_media() -> None:
 def test_media_is_numbered_and_timed_from_the_start_of_the_stream() -> None:
     messages = _messages()
     messages.media(b"\xff" * 160)
-    messages.skip(b"\xff" * 320)
+    messages.skip(320)
     message = json.loads(messages.media(b"\xff" * 160))
     assert message["sequenceNumber"] == "3"
     assert (message["media"]["chunk"], message["media"]["timestamp"]) == ("2", "60")
