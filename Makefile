@@ -52,8 +52,8 @@ docs: setup ## Build the documentation site in build/site, and check all its lin
 	@$(if $(SERVE),$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/site 8000)
 
 # Without setup, which is a part of the page.
-tutorial: ## Follow docs/tutorial.md word for word, in a home folder of its own
-	@$(PYTHON) -m tests.docs.walk
+tutorial: ## Follow docs/tutorial.md word for word, in a home folder of its own, within ten minutes: make tutorial SECONDS=600
+	@$(PYTHON) -m tests.docs.walk --seconds $(or $(SECONDS),600)
 
 bench: setup ## Measure handoffs per second, processor time per call, and memory on this machine: make bench STORE=redis for Redis, too
 	@$(BIN)/python -m tests.bench.handoffs $(if $(STORE),--store $(STORE))
