@@ -215,3 +215,10 @@ def test_a_value_that_ends_at_a_comment_gets_a_warning(tmp_path: Path, written: 
 def test_an_ordinary_comment_gets_no_warning(tmp_path: Path, written: str) -> None:
     config = load(tmp_path, f"{written}\n{yaml.safe_dump(tree())}")
     assert not [line for line in find_warnings(config) if "where a comment begins" in line]
+
+
+def test_a_recording_that_cannot_get_its_caller_back_is_warned_of(tmp_path: Path) -> None:
+    content = {**tree(), **QUIET}
+    content["clients"]["acme"]["projects"]["billing"]["handoff"]["take_back_seconds"] = 30
+    (warning,) = find_warnings(load(tmp_path, content))
+    assert warning.startswith(f"{PROJECT}.handoff.take_back_seconds: has no effect")
