@@ -119,10 +119,12 @@ run: setup ## Run the service: make run CONFIG=my.yaml
 lock: setup ## Renew the lock files in config/locks/
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], "editables")' \
-	  | tr ' ' '\n' | $(BIN)/uv pip compile pyproject.toml - --group dev --universal --upgrade --generate-hashes \
+	  | tr ' ' '\n' | $(BIN)/uv pip compile pyproject.toml - --group dev --extra tracing --universal --upgrade --generate-hashes \
 	    --no-header --no-annotate --quiet --output-file config/locks/requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --constraint config/locks/requirements.lock --universal --generate-hashes \
 	  --no-header --no-annotate --quiet --output-file config/locks/runtime.lock
+	@$(BIN)/uv pip compile pyproject.toml --extra tracing --constraint config/locks/requirements.lock --universal \
+	  --generate-hashes --no-header --no-annotate --quiet --output-file config/locks/tracing.lock
 	@$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
 	  | $(BIN)/uv pip compile - --constraint config/locks/requirements.lock --universal --generate-hashes \
 	    --no-header --no-annotate --quiet --output-file config/locks/build.lock

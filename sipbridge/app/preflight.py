@@ -27,6 +27,7 @@ from sipbridge.config import (
 from sipbridge.connection_errors import explain_listen_error
 from sipbridge.errors import ConfigError, StartupError
 from sipbridge.telemetry import level_from
+from sipbridge.telemetry.traces import extra_is_installed
 from sipbridge.wav import read_wav
 
 # Without EADDRINUSE, which the start finds: a running bridge has its own addresses.
@@ -54,6 +55,7 @@ def find_problems(config: Config, environ: Mapping[str, str], *, running: bool =
     yield from _too_few_descriptors(config)
     yield from _recordings(config)
     yield from _store_files(config)
+    yield from _traces(config)
     if not running:
         yield from _public_address(config)
     yield from _addresses(config)
@@ -119,6 +121,14 @@ def _store_files(config: Config) -> Iterator[str]:
         problem = next(filter(None, map(write_problem, files)), None)
         if problem is not None:
             yield f"{key}: {problem}"
+
+
+def _traces(config: Config) -> Iterator[str]:
+    if config.telemetry.traces and not extra_is_installed():
+        yield (
+            "telemetry.otlp_endpoint: needs packages that are not installed; install sipbridge[tracing], "
+            "or set the release up with --tracing"
+        )
 
 
 def _public_address(config: Config) -> Iterator[str]:

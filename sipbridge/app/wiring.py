@@ -33,6 +33,7 @@ from sipbridge.http import CONNECTIONS_PER_ORIGIN, HttpClient, is_public
 from sipbridge.sip.user_agent import UserAgent, pjsip_version
 from sipbridge.store import open_chat_store, open_journal, open_store
 from sipbridge.telemetry import CallLog, ChatLog, Metrics
+from sipbridge.telemetry.traces import CallTraces, ChatTraces, TraceExporter, make_exporter
 from sipbridge.web import (
     AdminControls,
     ChatDeps,
@@ -75,11 +76,23 @@ class Core:
         if config.http.admin.keys:  # else no one can see it
             self.observers.append(self.last_hour)
             of_chats.append(self.last_hour.observe_chat)
+        self.traces = self._make_traces(of_chats)
         self.observe = _fan_out(self.observers)
         self.observe_chats = _fan_out(of_chats)
         self.chat_feed = ChatFeed()
         self.pop_links = PopLinks.from_config(config.http)
         self.background = BackgroundTasks()
+
+    def _make_traces(self, of_chats: list[Callable[[ChatTelemetry], None]]) -> TraceExporter | None:
+        """Make the exporter of traces, and the observers that feed it."""
+        endpoint = self.config.telemetry.otlp_endpoint
+        if endpoint is None:
+            return None
+        traces = make_exporter(endpoint, self.config.node.id or "")
+        self.observers.append(CallTraces(traces.add))
+        of_chats.append(ChatTraces(traces.add))
+        self.metrics.traces.read = traces.figures
+        return traces
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +114,9 @@ async def open_bridge(
 ) -> Bridge:
     """Open everything. `stack` closes it in reverse order. Raises `StartupError` or `ConfigError`."""
     config = core.config
+    if core.traces is not None:  # closed last, with the spans of all that ends before
+        core.traces.start()
+        stack.push_async_callback(asyncio.to_thread, core.traces.close)
     local, unfinished = open_journal(config.store)
     stack.push_async_callback(local.close)
     journal: CallJournal = local

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 
 from sipbridge.chats.model import ChatRecord, DeliveryStatus
@@ -33,9 +34,10 @@ class ChatAgentJoined:
 
 @dataclass(frozen=True, slots=True)
 class ChatEnded:
-    """A chat is over."""
+    """A chat is over. `decided_at` is when its end was decided, None if that was by an earlier run."""
 
     record: ChatRecord
+    decided_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

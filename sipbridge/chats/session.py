@@ -48,13 +48,14 @@ async def run_chat(chat: Chat) -> None:
     try:
         async with _connected(chat):
             end = chat.record.ending or await _end_of(chat)
+            decided_at = datetime.now(UTC)
             await _take_leave(chat, end)
         await _close(chat, end)
     except asyncio.CancelledError:
         if chat.is_released:
             observe(ChatReleased(chat.record))
         raise
-    observe(ChatEnded(chat.record))
+    observe(ChatEnded(chat.record, decided_at))
 
 
 @asynccontextmanager

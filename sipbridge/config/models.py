@@ -182,6 +182,24 @@ class ClientConfig(Section):
         return {key: project for key, project in self.projects.items() if isinstance(project, VoiceProjectConfig)}
 
 
+class TelemetryConfig(Section):
+    """`telemetry`: traces. `otlp_endpoint` is the base URL of an OpenTelemetry collector; None makes no traces."""
+
+    otlp_endpoint: HttpUrl | None = None
+
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _is_a_base(cls, value: HttpUrl | None) -> HttpUrl | None:
+        if value and value.endswith("/v1/traces"):
+            raise ValueError("is the URL for traces; write it without /v1/traces, which the bridge appends")
+        return value
+
+    @property
+    def traces(self) -> bool:
+        """True if there are traces, so that peers get their ids."""
+        return self.otlp_endpoint is not None
+
+
 class Config(Section):
     """The whole file. Only `load_config` checks the rules that span several keys (numbers, tokens, destinations)."""
 
@@ -189,6 +207,7 @@ class Config(Section):
     http: HttpConfig = HttpConfig()
     store: StoreConfig = StoreConfig()
     node: NodeConfig = NodeConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
     drain_seconds: SecondsOrZero = 30
     max_chats: Count = 2000
     clients: dict[Identifier, ClientConfig] = Field(min_length=1)

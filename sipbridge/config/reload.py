@@ -15,6 +15,7 @@ _OPENED_ONCE = {
     "http": ("listen", "public_url", "frame_ancestors", "pop_link_secret", "pop_link_seconds"),
     "store": ("url", "journal", "retention_hours"),
     "node": ("id", "internal_url", "lease_seconds"),
+    "telemetry": ("otlp_endpoint",),
 }
 _READ_ONCE = ("max_chats",)
 # Listeners are opened with or without each of these. What the files hold can change at any reload.

@@ -37,6 +37,7 @@ from sipbridge.telemetry.external_counters import ExternalCounters
 from sipbridge.telemetry.labels import LabelGuard
 from sipbridge.telemetry.node_metrics import NodeFigures, NodeMetrics
 from sipbridge.telemetry.series import Counters, Histograms
+from sipbridge.telemetry.trace_metrics import TraceMetrics
 from sipbridge.telemetry.webhook_metrics import WebhookMetrics
 
 # Seconds. A prompt answers within milliseconds, a ringing desk after many seconds; a Signal may take 3.
@@ -135,6 +136,7 @@ class Metrics:
         )
         self.chats = ChatMetrics(registry, counter, histogram, self._label_guard)
         self.webhooks = WebhookMetrics(registry, counter)
+        self.traces = TraceMetrics(registry)
         self._handlers: Mapping[type, Callable[[Any], None]] = {
             InviteAnswered: self._invite_answered,
             CallStarted: self._call_started,

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from sipbridge.app import preflight
 from sipbridge.app.preflight import find_all_warnings, find_problems, read_config
 from sipbridge.config import Config
 from sipbridge.errors import ConfigError
@@ -21,7 +22,7 @@ def _problems(folder: Path, environ: Mapping[str, str] | None = None, **sections
     sip = {"listen": ["udp://127.0.0.1:0"], "max_calls": 5, **sections.pop("sip", {})}
     http = {"listen": "127.0.0.1:0", **sections.pop("http", {})}
     store = {"url": f"sqlite:///{folder}/calls.db", **sections.pop("store", {})}
-    config = Config.model_validate(tree(sip=sip, http=http, store=store))
+    config = Config.model_validate(tree(sip=sip, http=http, store=store, **sections))
     return list(find_problems(config, environ or {}))
 
 
@@ -168,3 +169,14 @@ def test_a_problem_of_the_machine_has_the_line_of_its_key(tmp_path: Path) -> Non
         read_config(file, {})
     (problem,) = caught.value.problems
     assert problem.startswith(f"{file}:3: sip.public_address: ")
+
+
+def test_a_collector_without_the_packages_for_it_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    traces = {"otlp_endpoint": "http://127.0.0.1:4318"}
+    assert _problems(tmp_path, telemetry=traces) == []
+    monkeypatch.setattr(preflight, "extra_is_installed", lambda: False)
+    (problem,) = _problems(tmp_path, telemetry=traces)
+    assert problem.startswith(
+        "telemetry.otlp_endpoint: needs packages that are not installed; install sipbridge[tracing]"
+    )
+    assert _problems(tmp_path) == []

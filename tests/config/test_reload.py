@@ -39,7 +39,7 @@ def test_every_key_of_these_sections_either_applies_at_once_or_waits() -> None:
     taken = {"tls", "trusted_sources", "max_calls_per_second", "admin", "max_requests_per_second", "allowed_origins"}
     taken |= {"pop_page"}
     running = make_config()
-    for section in ("sip", "http", "store"):
+    for section in ("sip", "http", "store", "telemetry"):
         for key in set(type(getattr(running, section)).model_fields) - taken:
             changed = _with(running, section, **{key: object()})
             assert merge_reloadable(running, changed)[1] == [f"{section}.{key}"]

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from time import monotonic
+
+import pytest
+
+from sipbridge.telemetry.traces import exporter as exporting
+from sipbridge.telemetry.traces.exporter import TraceExporter, TraceFigures
+from sipbridge.telemetry.traces.span import Span
+from tests.harness.waiting import wait_for
+
+
+class FakeCollector:
+    """Implements `exporter.Collector`. `fault` is why it accepts nothing; while `gate` is not set, requests hang."""
+
+    def __init__(self) -> None:
+        self.fault: str | None = None
+        self.raises: Exception | None = None
+        self.gate = threading.Event()
+        self.gate.set()
+        self.requests: list[int] = []
+        self.names: list[str] = []
+        self.is_closed = False
+
+    def send(self, spans: Sequence[Span]) -> str | None:
+        self.requests.append(len(spans))
+        self.gate.wait()
+        if self.raises is not None:
+            raise self.raises
+        if self.fault is None:
+            self.names += [span.name for span in spans]
+        return self.fault
+
+    def close(self) -> None:
+        self.is_closed = True
+        self.gate.set()
+
+
+def span(name: str = "call") -> Span:
+    return Span(1, 2, None, name, (0, 1), {}, "server")
+
+
+@pytest.fixture
+def collector() -> FakeCollector:
+    return FakeCollector()
+
+
+@pytest.fixture
+def exporter(collector: FakeCollector, monkeypatch: pytest.MonkeyPatch) -> Iterator[TraceExporter]:
+    for name in ("MIN_PAUSE_SECONDS", "MAX_PAUSE_SECONDS"):
+        monkeypatch.setattr(exporting, name, 0.01)
+    monkeypatch.setattr(exporting, "CLOSE_SECONDS", 0.2)
+    made = TraceExporter(collector, interval_seconds=0.01)
+    yield made
+    if not collector.is_closed:
+        made.close()
+
+
+def figures(exporter: TraceExporter, expected: TraceFigures) -> bool:
+    return wait_for(lambda: exporter.figures() == expected, f"{expected}", 5)
+
+
+def test_spans_are_sent_in_order_and_in_batches(exporter: TraceExporter, collector: FakeCollector) -> None:
+    names = [str(number) for number in range(3 * exporting.BATCH)]
+    for name in names:
+        exporter.add(span(name))
+    exporter.start()
+    assert figures(exporter, TraceFigures(len(names), 0, 0, collector_up=True))
+    assert collector.names == names
+    assert collector.requests == [0, *[exporting.BATCH] * 3]
+
+
+def test_nothing_is_known_of_a_collector_before_the_first_response(
+    exporter: TraceExporter, collector: FakeCollector
+) -> None:
+    collector.gate.clear()
+    exporter.start()
+    wait_for(lambda: collector.requests, "the first request")
+    assert exporter.figures() == TraceFigures(0, 0, 0, None)
+
+
+def test_while_the_collector_is_down_spans_wait_and_only_empty_requests_are_sent(
+    exporter: TraceExporter, collector: FakeCollector
+) -> None:
+    collector.fault = "connection refused"
+    exporter.add(span())
+    exporter.start()
+    assert wait_for(lambda: len(collector.requests) > 3, "several attempts")
+    assert set(collector.requests) == {0}
+    assert exporter.figures() == TraceFigures(0, 0, 0, collector_up=False)
+    collector.fault = None
+    assert figures(exporter, TraceFigures(1, 0, 0, collector_up=True))
+
+
+def test_a_batch_that_the_collector_refuses_is_lost_and_counted(
+    exporter: TraceExporter, collector: FakeCollector
+) -> None:
+    exporter.start()
+    assert figures(exporter, TraceFigures(0, 0, 0, collector_up=True))
+    collector.fault = "400"
+    exporter.add(span())
+    assert figures(exporter, TraceFigures(0, 1, 0, collector_up=False))
+
+
+def test_what_finds_the_queue_full_is_dropped_and_counted(
+    exporter: TraceExporter, collector: FakeCollector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "MAX_WAITING", 3)
+    for name in "abcde":
+        exporter.add(span(name))
+    exporter.start()
+    assert figures(exporter, TraceFigures(3, 0, 2, collector_up=True))
+    assert collector.names == ["a", "b", "c"]
+
+
+def test_a_collector_that_never_responds_blocks_neither_calls_nor_the_end(
+    exporter: TraceExporter, collector: FakeCollector
+) -> None:
+    collector.gate.clear()
+    exporter.start()
+    wait_for(lambda: collector.requests, "the first request")
+    began_at = monotonic()
+    for _ in range(1000):
+        exporter.add(span())
+    exporter.close()
+    assert monotonic() - began_at < 2
+    assert collector.is_closed
+
+
+def test_the_end_sends_what_waits(exporter: TraceExporter, collector: FakeCollector) -> None:
+    exporter.start()
+    assert figures(exporter, TraceFigures(0, 0, 0, collector_up=True))
+    exporter.add(span("last"))
+    exporter.close()
+    assert collector.names == ["last"]
+
+
+def test_an_outage_is_logged_once_with_its_reason_and_its_end(
+    exporter: TraceExporter, collector: FakeCollector, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    collector.fault = "connection refused"
+    exporter.start()
+    wait_for(lambda: len(collector.requests) > 3, "several attempts")
+    collector.fault = None
+    assert figures(exporter, TraceFigures(0, 0, 0, collector_up=True))
+    down, up = caplog.records
+    assert (vars(down)["event"], vars(down)["detail"]) == ("trace_collector_down", "connection refused")
+    assert vars(up)["event"] == "trace_collector_up"
+
+
+def test_a_fault_of_ours_ends_neither_the_thread_nor_the_attempts(
+    exporter: TraceExporter, collector: FakeCollector, caplog: pytest.LogCaptureFixture
+) -> None:
+    collector.raises = RuntimeError("a defect")
+    exporter.start()
+    wait_for(lambda: len(collector.requests) > 1, "two attempts")
+    collector.raises = None
+    exporter.add(span())
+    assert figures(exporter, TraceFigures(1, 0, 0, collector_up=True))
+    assert "a defect" in caplog.text
