@@ -57,17 +57,27 @@ def build_agents(
 ) -> Mapping[tuple[str, str], Agent]:
     """Build the agent of each project. Reads CA files, so never call it on the loop. Raises `StartupError`."""
     trust = cache(trust_authorities)
-    return {key: _build_agent(project, user_agent, resolver, clips, trust) for key, project in config.voice_projects()}
+    traced = config.telemetry.traces
+    return {
+        key: _build_agent(project, user_agent, resolver, clips, trust, traced=traced)
+        for key, project in config.voice_projects()
+    }
 
 
 def _build_agent(
-    project: VoiceProjectConfig, user_agent: UserAgent, resolver: Resolver, clips: Mapping[Recording, str], trust: Trust
+    project: VoiceProjectConfig,
+    user_agent: UserAgent,
+    resolver: Resolver,
+    clips: Mapping[Recording, str],
+    trust: Trust,
+    *,
+    traced: bool,
 ) -> Agent:
     agent = project.agent
     if isinstance(agent, SipAgentConfig):
-        return SipAgent(agent, user_agent, project.handoff)
+        return SipAgent(agent, user_agent, project.handoff, traced=traced)
     if isinstance(agent, WebsocketAgentConfig):
-        return WebsocketAgent(agent, resolver, trust)
+        return WebsocketAgent(agent, resolver, trust, traced=traced)
     recording = project.recordings.get(("agent", "audio"))
     return PromptAgent(agent, clips[recording] if recording else None)
 

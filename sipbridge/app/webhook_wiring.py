@@ -46,16 +46,17 @@ class Webhooks:
         config = self._config()
         if config is not self._read:
             self._read = config
-            webhooks = {key: self._webhook_of(project) for key, project in config.all_projects()}
+            traced = config.telemetry.traces
+            webhooks = {key: self._webhook_of(project, traced=traced) for key, project in config.all_projects()}
             self._webhooks = {key: webhook for key, webhook in webhooks.items() if webhook}
         return self._webhooks
 
-    def _webhook_of(self, project: ProjectConfig) -> Webhook | None:
+    def _webhook_of(self, project: ProjectConfig, *, traced: bool) -> Webhook | None:
         webhook = self._select(project)
         if webhook is None:
             return None
         allow = webhook.allow_private_addresses or (project.chat is not None and project.chat.allow_private_addresses)
-        return Webhook(webhook.url, webhook.secret.get_secret_value().encode(), allow)
+        return Webhook(webhook.url, webhook.secret.get_secret_value().encode(), allow, traced)
 
 
 @dataclass(frozen=True, slots=True)

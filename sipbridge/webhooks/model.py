@@ -13,11 +13,15 @@ from sipbridge.config import ProjectKey
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """The URL that gets the events of a project, and the secret that signs them."""
+    """The URL that gets the events of a project, and the secret that signs them.
+
+    `traced` is true if it gets the ids of traces too.
+    """
 
     url: str
     secret: bytes = field(repr=False)
     allow_private_addresses: bool = False
+    traced: bool = False
 
 
 class DeliveryResult(StrEnum):

@@ -11,6 +11,7 @@ from sipbridge.config import is_loopback
 from sipbridge.dns import Resolver
 from sipbridge.errors import HttpError
 from sipbridge.http import HttpClient, Response, check_encrypted, is_public, target_of
+from sipbridge.trace_context import TRACEPARENT, X_TRACEPARENT, TraceContext
 from sipbridge.webhooks.model import DeliveryResult, Event, Webhook
 from sipbridge.webhooks.signature import sign
 
@@ -54,8 +55,8 @@ class Poster:
             for allows in (is_public, None)
         )
 
-    async def post(self, webhook: Webhook, event: Event, seconds: float) -> Attempt:
-        """Post an event within that time. The head of the response is enough; its body is not used."""
+    async def post(self, webhook: Webhook, event: Event, uid: str, seconds: float) -> Attempt:
+        """Post an event of the chat or call `uid` within that time. The head of the response is enough."""
         body = event.to_json().encode()
         timestamp = str(int(self._now().timestamp()))
         headers = {
@@ -64,6 +65,10 @@ class Poster:
             "X-Sipbridge-Delivery": event.id,
             "X-Sipbridge-Signature": sign(webhook.secret, timestamp, body),
         }
+        if webhook.traced:
+            # Proxies on the way replace the first with a span of their own, and pass the second on as it is.
+            traceparent = TraceContext.of(uid).traceparent
+            headers |= {TRACEPARENT: traceparent, X_TRACEPARENT: traceparent}
         try:
             # The operator may write the address of this machine; a host name that resolves to it is another matter.
             may_be_private = _is_for_this_machine(webhook.url) or webhook.allow_private_addresses

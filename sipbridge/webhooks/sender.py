@@ -234,7 +234,7 @@ class WebhookSender:
             self._go_on(queue, lane)
         else:
             started_at = self._loop.time()
-            attempt = await self._poster.post(webhook, event, ATTEMPT_SECONDS)
+            attempt = await self._poster.post(webhook, event, queue.uid, ATTEMPT_SECONDS)
             self._report(queue.project, attempt.result, self._loop.time() - started_at)
             self._apply(attempt, queue, event, lane)
 
@@ -245,7 +245,7 @@ class WebhookSender:
         result, seconds = DeliveryResult.DROPPED, None
         if left > 0:
             started_at = self._loop.time()
-            attempt = await self._poster.post(webhook, event, min(left, TYPING_SECONDS))
+            attempt = await self._poster.post(webhook, event, queue.uid, min(left, TYPING_SECONDS))
             seconds = self._loop.time() - started_at
             result = DeliveryResult.DROPPED if attempt.result is DeliveryResult.RETRIED else attempt.result
         self._report(queue.project, result, seconds)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tests.harness.ports import reserved_port
 from tests.harness.programs.simulator import Simulator
@@ -72,11 +73,11 @@ def outcomes(agent: Sipp) -> list[str]:
 
 
 @contextmanager
-def agent_site(folder: Path, cxone: Simulator) -> Iterator[AgentSite]:
-    """Run a bridge with all projects."""
+def agent_site(folder: Path, cxone: Simulator, **changes: Any) -> Iterator[AgentSite]:  # noqa: ANN401 (YAML)
+    """Run a bridge with all projects. `changes` are those of `site`."""
     ports = reserved_port(), reserved_port()
     acme = client_settings(NUMBERS["acme"], cxone.url, _projects(*ports))
-    with site(folder, cxone, clients={"acme": acme}) as trunk:
+    with site(folder, cxone, clients={"acme": acme}, **changes) as trunk:
         yield AgentSite(trunk, ports)
 
 

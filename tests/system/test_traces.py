@@ -12,8 +12,10 @@ from sipbridge.trace_context import TraceContext
 from tests.harness.programs.simulator import Simulator
 from tests.harness.web.trace_collector import ReceivedSpan, TraceCollector, trace_collector
 
+from .agent_site import agent_site, requests
 from .chat_site import CLIENT, PROJECT, chat_site
 from .site import Site, site
+from .websocket_site import websocket_site
 
 CLOCK_SECONDS = 0.01  # between times that are counted from the start of a call and those of the clock
 
@@ -116,6 +118,29 @@ def test_the_next_start_ends_the_trace_of_a_call_that_was_killed(
     assert len({span.trace_id for span in spans}) == 1
     assert spans[-1].attributes["sipbridge.recovered"] is True
     assert tree(spans)["call"][:2] == ["agent", "setup"]
+
+
+def test_agents_get_the_trace_of_their_call(tmp_path: Path, cxone: Simulator, collector: TraceCollector) -> None:
+    changes = sending_to(collector.url)
+    with agent_site(tmp_path, cxone, **changes) as sip:
+        agent = sip.agent("agent_stays")
+        record = sip.call("caller_hangs_up").wait_for_scenario().record()
+        (invite,) = requests(agent.check(), "INVITE")
+        assert invite.header("X-Traceparent") == TraceContext.of(record["id"]).traceparent
+    with websocket_site(tmp_path, cxone, **changes) as websocket, websocket.call() as call:
+        agent_call = call.agent()
+        agent_call.hand_off(destination="care")
+        record = call.record()
+        assert agent_call.headers["traceparent"] == TraceContext.of(record["id"]).traceparent
+
+
+def test_without_a_collector_agents_get_no_trace(tmp_path: Path, cxone: Simulator) -> None:
+    with websocket_site(tmp_path, cxone) as websocket, websocket.call() as call:
+        agent_call = call.agent()
+        agent_call.hang_up()
+        call.record()
+        assert "traceparent" not in agent_call.headers
+        assert "sipbridge_trace_spans_total{" not in websocket.trunk.bridge.metrics_page()
 
 
 def test_a_chat_is_one_trace_with_a_span_per_stage(tmp_path: Path, cxone: Simulator, collector: TraceCollector) -> None:

@@ -226,9 +226,15 @@ class WebsocketSite:
 
 @contextmanager
 def websocket_site(
-    folder: Path, cxone: Simulator, projects: Callable[[str], dict[str, Settings]] | None = None
+    folder: Path,
+    cxone: Simulator,
+    projects: Callable[[str], dict[str, Settings]] | None = None,
+    **changes: Any,  # noqa: ANN401 (YAML)
 ) -> Iterator[WebsocketSite]:
-    """Run an agent, and a bridge: with the projects of an agent at that URL, or with those that most tests need."""
+    """Run an agent, and a bridge: with the projects of an agent at that URL, or with those that most tests need.
+
+    `changes` are those of `site`.
+    """
     spare_port = reserved_port()
     with ExitStack() as stack:
         agents = stack.enter_context(ScriptedAgent())
@@ -239,7 +245,7 @@ def websocket_site(
         else:
             served = projects(agents.url)
         acme = client_settings(NUMBERS["acme"], cxone.url, served)
-        trunk = stack.enter_context(site(folder, cxone, clients={"acme": acme}))
+        trunk = stack.enter_context(site(folder, cxone, clients={"acme": acme}, **changes))
         yield WebsocketSite(trunk, rtp, agents, spare_port)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 
 import pytest
 
+from sipbridge.trace_context import TraceContext
 from sipbridge.webhooks import DeliveryResult, Webhook
 
 from .conftest import BOT, SECRET, World, until
@@ -42,6 +44,18 @@ async def test_a_new_secret_and_url_apply_to_events_that_wait(world: World, rece
     assert posted.path == "/new?x=1"
     signed = hmac_sha256(b"another secret 12", posted.headers["x-sipbridge-timestamp"].encode() + b"." + posted.body)
     assert posted.headers["x-sipbridge-signature"] == f"sha256={signed}"
+
+
+async def test_an_event_carries_the_trace_of_its_chat_if_there_are_traces(world: World, receiver: Receiver) -> None:
+    chat = await world.chat()
+    await chat.emit()
+    await receiver.until_accepted(1)
+    world.webhooks[BOT] = replace(world.webhooks[BOT], traced=True)
+    await chat.emit()
+    await receiver.until_accepted(2)
+    without, traced = (posted.headers for posted in receiver.posted)
+    assert not without.keys() & {"traceparent", "x-traceparent"}
+    assert traced["traceparent"] == traced["x-traceparent"] == TraceContext.of(chat.record.uid).traceparent
 
 
 async def test_the_secret_is_not_shown(world: World) -> None:

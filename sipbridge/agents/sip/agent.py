@@ -21,11 +21,14 @@ from sipbridge.telephony.sip_uri import SipUri
 class SipAgent:
     """Implements `calls.ports.Agent`: calls the URIs in order until one answers.
 
-    `handoff` limits what a REFER may request.
+    `handoff` limits what a REFER may request. `traced` adds the id of the call's trace to the INVITE.
     """
 
-    def __init__(self, config: SipAgentConfig, dialler: Dialler, handoff: HandoffConfig) -> None:
+    def __init__(
+        self, config: SipAgentConfig, dialler: Dialler, handoff: HandoffConfig, *, traced: bool = False
+    ) -> None:
         self._config = config
+        self._traced = traced
         self._dialler = dialler
         self._handoff = handoff
         self._callees = [
@@ -43,7 +46,7 @@ class SipAgent:
     async def connect(self, identity: Identity, leg: Leg) -> SipConversation:
         """Send 180 to the caller, call the agent and join the two legs. Raises `AgentUnavailable` or `LegEnded`."""
         await leg.ring()
-        headers = invite_headers(identity, self._config.headers)
+        headers = invite_headers(identity, self._config.headers, traced=self._traced)
         why = ""
         for callee in self._callees:
             try:

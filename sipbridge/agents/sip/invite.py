@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from sipbridge.calls.model import Identity
 from sipbridge.config import is_passable_header
+from sipbridge.trace_context import X_TRACEPARENT, TraceContext
 
 # JSON in an X- header is common. Peers truncate or reject longer lines.
 MAX_LINE_BYTES = 8192
@@ -16,10 +17,11 @@ MAX_PASSED_BYTES = 48 * 1024
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
-def invite_headers(identity: Identity, configured: Mapping[str, str]) -> dict[str, str]:
+def invite_headers(identity: Identity, configured: Mapping[str, str], *, traced: bool = False) -> dict[str, str]:
     """Merge the caller's passed headers, the project's and our own. Later ones override earlier ones in any case.
 
     A header that contains a line break or exceeds a line is dropped; so are passed headers past `MAX_PASSED_BYTES`.
+    `traced` adds the id of the call's trace.
     """
     ours = {
         "X-Sipbridge-Call-Id": identity.call_id,
@@ -30,6 +32,8 @@ def invite_headers(identity: Identity, configured: Mapping[str, str]) -> dict[st
         "X-Sipbridge-Caller": identity.caller,
         "X-Sipbridge-Dialled": identity.dialled,
     }
+    if traced:
+        ours[X_TRACEPARENT] = TraceContext.of(identity.call_id).traceparent
     merged: dict[str, tuple[str, str]] = {}
     for headers in (_passable(identity.headers), configured, ours):
         merged.update((name.lower(), (name, value)) for name, value in headers.items() if _fits(name, value))

@@ -6,9 +6,10 @@ import asyncio
 import base64
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from traceback import clear_frames
+from types import MappingProxyType
 from urllib.parse import unquote, urlsplit
 
 from picows import WSError, WSInvalidStatusError, WSParsedURL, WSUpgradeResponse, ws_connect
@@ -45,8 +46,11 @@ class Opener:
         self._seconds = config.connect_timeout_seconds
         self._ssl = trust(config.ca_file) if parts.scheme == "wss" else None
 
-    async def open(self) -> Connection:
-        """Open a connection: DNS, TCP, TLS and upgrade within the configured time. Raises `AgentUnavailable`."""
+    async def open(self, headers: Mapping[str, str] = MappingProxyType({})) -> Connection:
+        """Open a connection: DNS, TCP, TLS and upgrade within the configured time. Raises `AgentUnavailable`.
+
+        `headers` are those of this call, besides the configured ones.
+        """
         connection = Connection()
         try:
             async with asyncio.timeout(self._seconds):
@@ -54,7 +58,7 @@ class Opener:
                     lambda *_: connection,
                     self._url,
                     ssl_context=self._ssl,
-                    extra_headers=self._headers,
+                    extra_headers={**self._headers, **headers},
                     # Closes the socket if we time out before; picows would keep it.
                     websocket_handshake_timeout=self._seconds,
                     max_frame_size=MAX_MESSAGE_BYTES,

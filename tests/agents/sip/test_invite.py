@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from sipbridge.agents.sip.invite import invite_headers
+from sipbridge.trace_context import TraceContext
 from tests.agents.sip.support import IDENTITY
 
 OURS = {
@@ -25,6 +26,12 @@ def _headers(passed: Mapping[str, str], configured: Mapping[str, str] | None = N
 
 def test_the_headers_identify_the_call_and_its_contact() -> None:
     assert _headers({}) == OURS
+
+
+def test_a_traced_call_has_its_trace_which_the_caller_cannot_forge() -> None:
+    forged = replace(IDENTITY, headers={"x-traceparent": "00-1-2-01"})
+    traceparent = TraceContext.of(IDENTITY.call_id).traceparent
+    assert invite_headers(forged, {}, traced=True) == {**OURS, "X-Traceparent": traceparent}
 
 
 def test_configured_headers_override_passed_ones() -> None:
