@@ -87,6 +87,15 @@ class HandoffStage:
 
 
 @dataclass(frozen=True, slots=True)
+class SignalAttempted:
+    """One of several attempts to send a Signal ended. A Signal that was sent once has `SignalSent` only."""
+
+    record: CallRecord
+    outcome: Outcome
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class SignalSent:
     """A Signal was sent, or could not be. `purpose` is `handoff`, `end`, `restart` or `takeover`."""
 
@@ -210,6 +219,7 @@ CallEvent = (
     | TurnsAdded
     | HandoffStarted
     | HandoffStage
+    | SignalAttempted
     | SignalSent
     | ContactShared
     | SignalWithheld

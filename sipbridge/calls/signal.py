@@ -23,11 +23,13 @@ begins later is a new one.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 from sipbridge.calls.context import CallContext
-from sipbridge.calls.events import StoreFailed
+from sipbridge.calls.events import SignalAttempted, StoreFailed
 from sipbridge.calls.model import CallRecord
+from sipbridge.calls.outcomes import SIGNAL_OUTCOMES
 from sipbridge.calls.ports.cxone import SignalResult, SignalStopped
 
 
@@ -47,6 +49,9 @@ class Signal:
         self._parameters = parameters
         # The ids of the calls whose Signal this one withholds.
         self._withheld: list[str] = []
+        # The attempt in progress: when it began (seconds of `time.monotonic`), and if it is not the first one.
+        self._attempt_at = time.monotonic()
+        self._repeated = False
 
     async def send(self) -> SignalResult:
         """Send the Signal. Raises only if it is cancelled; `result` is right then too."""
@@ -59,6 +64,8 @@ class Signal:
         centre = self._context.centres[self._record.client]
         try:
             self.result = await centre.signal(self._record.contact_id, self._parameters, self._note)
+            if self._repeated:
+                self._report_attempt(self.result)
         finally:
             self._context.journal.signalled(self._record.call_id, self.result)
             if self._context.claims is not None:
@@ -74,7 +81,10 @@ class Signal:
             journal.signalled(self._record.call_id, result)
             if self._context.claims is not None:
                 self._context.claims.settle(self._record, result)
+            self._report_attempt(result)
+            self._repeated = True
         else:
+            self._attempt_at = time.monotonic()
             if not await journal.signalling(self._record):
                 # Send it anyway: only a crash within the next seconds would cost more.
                 self._context.observe(StoreFailed(self._record, "the Signal could not be journalled"))
@@ -87,6 +97,12 @@ class Signal:
         instead = await self._context.claims.claim(self._record) if self._context.claims is not None else None
         if instead is not None:
             raise SignalStopped(instead)
+
+    def _report_attempt(self, result: SignalResult) -> None:
+        """Report an attempt, from its first byte on, or from the end of the one before if it never came to that."""
+        seconds = time.monotonic() - self._attempt_at
+        self._context.observe(SignalAttempted(self._record, SIGNAL_OUTCOMES[result], seconds))
+        self._attempt_at = time.monotonic()
 
     def _journal_withheld(self, result: SignalResult) -> None:
         for call_id in self._withheld:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from sipbridge.calls.events import HandoffFinished, HandoffStage, SignalSent
+from sipbridge.calls.events import HandoffFinished, HandoffStage, SignalAttempted, SignalSent
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.handoffs.outcome import Outcome, Result
 from sipbridge.handoffs.record import HandoffState
@@ -122,3 +122,19 @@ async def test_the_journal_has_the_parameters_before_the_first_byte() -> None:
     (record,) = world.call_journal.signalling_records
     assert record.handoff is not None
     assert record.handoff.parameters == _sent(world)
+
+
+async def test_a_signal_that_was_sent_once_reports_no_attempts() -> None:
+    world = World()
+    await world.hand_off()
+    assert world.observer.of(SignalAttempted) == []
+
+
+async def test_each_attempt_is_reported_if_there_were_several() -> None:
+    world = World()
+    world.centre.failed_attempts = 2
+    await world.hand_off()
+    reasons = [event.outcome.reason for event in world.observer.of(SignalAttempted)]
+    assert reasons == ["signal_undelivered", "signal_undelivered", "accepted"]
+    sent = world.observer.one(SignalSent)
+    assert sum(event.seconds for event in world.observer.of(SignalAttempted)) <= sent.seconds

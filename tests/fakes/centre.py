@@ -14,6 +14,7 @@ class FakeCentre:
 
     def __init__(self, journal: Journal) -> None:
         self.answer = SignalResult.ACCEPTED
+        self.failed_attempts = 0  # of each Signal, before the last one
         self.takes_transcripts = True
         self.signals: list[tuple[str, Mapping[str, str]]] = []
         self.transcripts: list[tuple[CallRecord, bool]] = []
@@ -25,6 +26,9 @@ class FakeCentre:
     async def signal(self, contact_id: str, parameters: Mapping[str, str], note: SignalNote) -> SignalResult:
         self.signals.append((contact_id, parameters))
         await self._journal.reach("token")
+        for _ in range(self.failed_attempts):
+            await note(SignalResult.UNKNOWN)
+            await note(SignalResult.UNDELIVERED)
         try:
             await note(SignalResult.UNKNOWN)
         except SignalStopped as stopped:

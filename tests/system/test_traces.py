@@ -14,7 +14,7 @@ from tests.harness.web.trace_collector import ReceivedSpan, TraceCollector, trac
 
 from .agent_site import agent_site, requests
 from .chat_site import CLIENT, PROJECT, chat_site
-from .site import Site, site
+from .site import Contact, Site, site
 from .websocket_site import websocket_site
 
 CLOCK_SECONDS = 0.01  # between times that are counted from the start of a call and those of the clock
@@ -96,6 +96,19 @@ def test_a_failed_signal_is_an_error_in_the_trace(traced: Site, collector: Trace
     (signal,) = (span for span in spans if span.name == "signal")
     assert signal.failed
     assert signal.attributes["error.type"] == signal.attributes["sipbridge.reason"] == "signal_undelivered"
+
+
+def test_a_signal_that_was_sent_again_has_a_span_per_attempt(traced: Site, collector: TraceCollector) -> None:
+    contact = Contact.new()
+    traced.cxone.fail("signal", status=503, contact_id=contact.id)
+    call = traced.call("release", contact=contact)
+    spans = collector.trace_of("sipbridge.call_id", call.record()["id"], "call")
+    assert tree(spans)["signal"] == ["attempt", "attempt"]
+    assert [(span.failed, span.attributes["sipbridge.reason"]) for span in spans if span.name == "attempt"] == [
+        (True, "signal_undelivered"),
+        (False, "accepted"),
+    ]
+    assert_nested(spans)
 
 
 def test_no_span_holds_a_number_or_what_was_said(traced: Site, collector: TraceCollector) -> None:

@@ -15,6 +15,7 @@ from sipbridge.calls.events import (
     HandoffFinished,
     HandoffStage,
     HandoffStarted,
+    SignalAttempted,
     SignalSent,
     TransferDone,
 )
@@ -41,6 +42,7 @@ class CallTraces:
             CallAnswered: self._answered,
             HandoffStarted: self._handoff_started,
             HandoffStage: self._handoff_stage,
+            SignalAttempted: self._signal_attempted,
             SignalSent: self._signal_sent,
             TransferDone: self._transfer_done,
             HandoffFinished: self._handoff_finished,
@@ -72,11 +74,18 @@ class CallTraces:
             times = just_ended(event.seconds)
             self._export(_of(event.record).stage(event.stage, times, event.outcome, under="handoff"))
 
+    def _signal_attempted(self, event: SignalAttempted) -> None:
+        times = just_ended(event.seconds)
+        self._export(_of(event.record).stage("attempt", times, event.outcome, kind="client", under="signal"))
+
     def _signal_sent(self, event: SignalSent) -> None:
         under = "handoff" if event.record.handoff is not None else None
         more = {"sipbridge.signal.purpose": event.purpose}
         times = just_ended(event.seconds)
-        self._export(_of(event.record).stage("signal", times, event.outcome, more, kind="client", under=under))
+        span = _of(event.record).stage(
+            "signal", times, event.outcome, more, kind="client", under=under, has_stages=True
+        )
+        self._export(span)
 
     def _transfer_done(self, event: TransferDone) -> None:
         more: dict[str, str | int] = {"sipbridge.transfer.method": event.method}

@@ -12,6 +12,7 @@ from sipbridge.calls.events import (
     CallRecovered,
     HandoffStage,
     HandoffStarted,
+    SignalAttempted,
     SignalSent,
     TransferDone,
 )
@@ -57,7 +58,11 @@ def test_a_call_has_a_span_for_each_stage_below_the_handoff_or_the_call() -> Non
         ("call", None),
     ]
     assert {span.trace_id for span in spans} == {TRACE.trace_id}
-    assert {span.name: span.span_id for span in spans if span.span_id} == {"handoff": handoff, "call": TRACE.span_id}
+    assert {span.name: span.span_id for span in spans if span.span_id} == {
+        "signal": TRACE.derived_id("signal"),
+        "handoff": handoff,
+        "call": TRACE.span_id,
+    }
 
 
 def test_times_are_those_of_the_record() -> None:
@@ -125,6 +130,13 @@ def test_the_signal_of_a_conversation_without_a_handoff_is_a_stage_of_the_call()
     (span,) = spans_of(SignalSent(ENDED.changed(handoff=None), "end", OK, 0.1))
     assert span.parent_id == TRACE.span_id
     assert span.attributes["sipbridge.signal.purpose"] == "end"
+
+
+def test_an_attempt_is_a_stage_of_its_signal() -> None:
+    outcome = Outcome(Result.UPSTREAM_ERROR, "signal_undelivered")
+    attempt, signal = spans_of(SignalAttempted(ENDED, outcome, 0.1), SignalSent(ENDED, "handoff", OK, 0.3))
+    assert (attempt.name, attempt.error) == ("attempt", "signal_undelivered")
+    assert attempt.parent_id == signal.span_id
 
 
 def test_a_transfer_has_its_method_and_the_status_that_the_peer_sent() -> None:
