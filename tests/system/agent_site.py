@@ -83,7 +83,10 @@ def agent_site(folder: Path, cxone: Simulator, **changes: Any) -> Iterator[Agent
 
 def _projects(first: int, second: int) -> dict[str, Settings]:
     bot, spare = f"sip:bot@127.0.0.1:{first}", f"sip:bot@127.0.0.1:{second}"
+    returning = _project("returning", bot)
+    returning["handoff"]["take_back_seconds"] = 0.5
     return {
+        "returning": returning,
         "bot": _project("bot", bot, headers={"X-Tenant": "acme", "X-Lang": "de"}),
         "backup": _project("backup", [bot, spare], answer_timeout_seconds=1),
         "tcp": _project("tcp", bot, transport="tcp"),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from .agent_site import AgentSite, outcomes
+from tests.harness.waiting import wait_for
+
+from .agent_site import AgentSite, outcomes, requests
 
 SALES = "<sip:sales@127.0.0.1?X-Handoff-Reason=asked%20for%20it&X-Handoff-Data-Order-Id=7>"
 
@@ -38,6 +40,22 @@ def test_a_caller_that_hangs_up_before_the_handoff_is_reported_to_the_agent(sip:
     assert call.signals() == []
     assert outcomes(agent) == ["SIP/2.0 100 Trying", "SIP/2.0 487 Request Terminated"]
     assert call.record()["handoff"]["transfer"] == "caller_hung_up"
+
+
+def test_a_caller_who_is_taken_back_is_reported_to_the_agent_whose_dialog_goes_on(sip: AgentSite) -> None:
+    agent = sip.agent("agent_refers", hold_seconds=0.1, keys={"refer_to": SALES})
+    call = sip.call("release", "returning")
+    call_id = call.wait_until_answered()
+    wait_for(lambda: len(outcomes(agent)) == 2, "the final NOTIFY")
+    (live,) = call.project.calls(call.contact.id)
+    assert (live["state"], live["handoff"]["taken_back"]) == ("talking", True)
+    assert requests(agent, "BYE") == []
+    call.project.request(f"calls/{call_id}/hangup", "POST")
+    call.wait_for_scenario()
+    agent.check()
+    assert outcomes(agent) == ["SIP/2.0 100 Trying", "SIP/2.0 480 Temporarily Unavailable"]
+    assert [signal["p1"] for signal in call.signals()] == ["sales"]
+    assert call.record()["reason"] == "hung_up_by_api"
 
 
 def test_headers_beside_a_refer_take_precedence(sip: AgentSite) -> None:
