@@ -99,7 +99,7 @@ class CallTraces:
             self._handoff(event.record, event.record.handoff, event.outcome)
 
     def _ended(self, event: CallEnded) -> None:
-        if event.record.handoff is None:
+        if event.record.handoff is None or event.record.handoff.taken_back:
             self._conversation(event.record, event.record.ended_at)
         self._call(event.record, event.outcome, {})
 
@@ -113,8 +113,12 @@ class CallTraces:
         self._call(record, event.outcome, {"sipbridge.recovered": True})
 
     def _conversation(self, record: CallRecord, until: datetime | None) -> None:
-        if record.answered_at is not None:
-            self._export(_of(record).stage("conversation", between(record.answered_at, until)))
+        since = record.answered_at
+        for handoff in (record.earlier_handoff, record.handoff):
+            if handoff is not None and handoff.taken_back:
+                since = handoff.finished_at
+        if since is not None:
+            self._export(_of(record).stage("conversation", between(since, until)))
 
     def _handoff(self, record: CallRecord, handoff: HandoffRecord, outcome: Outcome) -> None:
         more = {
@@ -144,4 +148,4 @@ def _of(record: CallRecord) -> SpanMaker:
         "sipbridge.contact_id": record.contact_id,
         "sip.call_id": record.sip_call_id[:_MAX_FOREIGN_CHARACTERS],
     }
-    return SpanMaker(TraceContext.of(record.call_id), ids)
+    return SpanMaker(TraceContext.of(record.call_id), ids, " again" if record.earlier_handoff else "")

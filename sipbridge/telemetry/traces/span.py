@@ -38,12 +38,16 @@ class Span:
 
 
 class SpanMaker:
-    """A maker of the spans of one call or chat. Each has the attributes `ids`, since the root span is sent last."""
+    """A maker of the spans of one call or chat. Each has the attributes `ids`, since the root span is sent last.
 
-    __slots__ = ("_ids", "_trace")
+    `turn` distinguishes stages that come again, with their own stages.
+    """
 
-    def __init__(self, trace: TraceContext, ids: Attributes) -> None:
+    __slots__ = ("_ids", "_trace", "_turn")
+
+    def __init__(self, trace: TraceContext, ids: Attributes, turn: str = "") -> None:
         self._trace = trace
+        self._turn = turn
         self._ids = ids
 
     def root(self, name: str, times: Times, outcome: Outcome | None, more: Attributes) -> Span:
@@ -62,8 +66,8 @@ class SpanMaker:
         has_stages: bool = False,
     ) -> Span:
         """Return the span of a stage: of the root span, or of the stage `under`, which `has_stages`."""
-        span_id = self._trace.derived_id(name) if has_stages else None
-        parent_id = self._trace.derived_id(under) if under else self._trace.span_id
+        span_id = self._trace.derived_id(name + self._turn) if has_stages else None
+        parent_id = self._trace.derived_id(under + self._turn) if under else self._trace.span_id
         return self._span(span_id, parent_id, name, times, outcome, more or {}, kind)
 
     def _span(

@@ -10,6 +10,7 @@ from sipbridge.calls.events import (
     CallEnded,
     CallEvent,
     CallRecovered,
+    HandoffFinished,
     HandoffStage,
     HandoffStarted,
     SignalAttempted,
@@ -17,10 +18,11 @@ from sipbridge.calls.events import (
     TransferDone,
 )
 from sipbridge.handoffs.outcome import Outcome, Result
+from sipbridge.handoffs.record import HandoffState
 from sipbridge.telemetry.traces.calls import CallTraces
 from sipbridge.telemetry.traces.span import Span
 from sipbridge.trace_context import TraceContext
-from tests.store.records import START, make_record
+from tests.store.records import START, make_handoff, make_record
 from tests.telemetry.events import ENDED, NO_ANSWER, OK, SECRETS, whole_call
 
 TRACE = TraceContext.of(ENDED.call_id)
@@ -63,6 +65,34 @@ def test_a_call_has_a_span_for_each_stage_below_the_handoff_or_the_call() -> Non
         "handoff": handoff,
         "call": TRACE.span_id,
     }
+
+
+def test_a_handoff_after_a_take_back_has_a_span_of_its_own() -> None:
+    taken_back = make_handoff(
+        handoff_at=START + timedelta(seconds=30),
+        finished_at=START + timedelta(seconds=60),
+        state=HandoffState.FAILED,
+        taken_back=True,
+    )
+    talking = make_record(answered_at=START + timedelta(seconds=1))
+    second = make_handoff(handoff_at=START + timedelta(seconds=70), finished_at=START + timedelta(seconds=71))
+    again = talking.changed(handoff=second, earlier_handoff=taken_back)
+    spans = spans_of(
+        HandoffFinished(talking.changed(handoff=taken_back), "release", OK, 30.0),
+        HandoffStarted(again),
+        HandoffStage(again, "store", 0.1, OK),
+        HandoffFinished(again, "release", OK, 1.0),
+    )
+    first, conversation, store, last = spans
+    assert (conversation.name, seconds(conversation)) == ("conversation", (60, 70))
+    assert first.span_id != last.span_id == store.parent_id
+
+
+def test_the_conversation_after_a_take_back_has_a_span() -> None:
+    handoff = make_handoff(finished_at=START + timedelta(seconds=60), taken_back=True)
+    ended = make_record(handoff=handoff, answered_at=START, ended_at=START + timedelta(seconds=80))
+    conversation, _ = spans_of(CallEnded(ended, OK, 80.0))
+    assert (conversation.name, seconds(conversation)) == ("conversation", (60, 80))
 
 
 def test_times_are_those_of_the_record() -> None:
