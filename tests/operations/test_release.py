@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "sipbridge"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 VERSION: str = PROJECT["version"]
+CHANGELOG = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 # What `make dist` adds to every file, so that equal sources make equal files.
 EPOCH = "1800000000"
 
@@ -51,6 +52,13 @@ def test_a_page_names_the_version_of_the_project(page: str, pattern: str) -> Non
     named = re.findall(pattern, (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE)
     assert named
     assert set(named) == {VERSION}
+
+
+def test_the_changelog_has_a_section_for_the_version() -> None:
+    """Changes since then are above it, and no section is there twice."""
+    sections = re.findall(r"^## \[(.+?)\](?: - \d{4}-\d\d-\d\d)?$", CHANGELOG, re.MULTILINE)
+    assert sections[:2] == ["Unreleased", VERSION]
+    assert len(set(sections)) == len(sections)
 
 
 @pytest.fixture(scope="module")
