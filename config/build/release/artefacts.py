@@ -1,4 +1,4 @@
-"""The files of a release, in dist/. Equal sources make equal files, but for the image (docs/releasing.md)."""
+"""The files of a release, in dist/. docs/releasing.md says which of them can be repeated exactly."""
 
 # ruff: noqa: S603, S607  (the tools of this machine, found as its user would)
 import hashlib
