@@ -18,6 +18,7 @@ from .tools import Tools
 
 ROOT = Path(__file__).resolve().parents[3]
 DIST = ROOT / "dist"
+LOCKS = ROOT / "config" / "locks"
 # That of Debian 12, the oldest system that releases are for (PEP 600).
 PLATFORM = f"manylinux_2_36_{platform.machine()}"
 # Debian 12, Ubuntu 24.04 and newer ones have these, and correct their faults. The wheel uses those of the system.
@@ -50,7 +51,7 @@ class Release:
             archive.extractall(self._scratch)  # noqa: S202  (it was made a moment ago)
         self._run("Packages: wheel", [*build, "wheel"], self._scratch / f"sipbridge-{self.version}")
         # The tested versions of what the wheel requires, with their hashes.
-        shutil.copy(ROOT / "config" / "locks" / "runtime.lock", DIST / f"sipbridge-{self.version}-requirements.txt")
+        shutil.copy(LOCKS / "runtime.lock", DIST / f"sipbridge-{self.version}-requirements.txt")
 
     def build_pjsip(self, tools: Tools) -> None:
         """Build the wheel of PJSIP, and put the libraries into it that a bare system has not.
@@ -81,6 +82,8 @@ class Release:
         script = [tools.python, Path(__file__).with_name("sbom.py"), python, self._only("sipbridge_pjsip-*.whl")]
         self._run("Components: wheels", [*script, DIST / f"sipbridge-{self.version}.cdx.json"], ROOT)
         if with_image:
+            # As `config/setup --release --tracing` does in the Dockerfile.
+            self._pip(tools, python, "packages of the image", "--require-hashes", "-r", LOCKS / "tracing.lock")
             packages = self._scratch / "packages"
             packages.write_text(image.packages())
             output = self._only("*-oci-*.tar").with_suffix(".cdx.json")
@@ -90,12 +93,15 @@ class Release:
         """Install the wheels as a user does, and return the interpreter of their environment."""
         directory = self._scratch / "installed"
         python = directory / "bin" / "python"
-        pip = [tools.python, "-m", "pip", "--disable-pip-version-check", "--no-input", "--python", python, "install"]
         self._run("Install: environment", [tools.python, "-m", "venv", "--without-pip", directory], ROOT)
-        self._run("Install: locked packages", [*pip, "--require-hashes", "-r", self._only("*-requirements.txt")], ROOT)
-        self._run("Install: wheels", [*pip, "--no-index", *DIST.glob("*.whl")], ROOT)
+        self._pip(tools, python, "locked packages", "--require-hashes", "-r", self._only("*-requirements.txt"))
+        self._pip(tools, python, "wheels", "--no-index", *DIST.glob("*.whl"))
         self._run("Install: check", [python, "-c", "from sipbridge_pjsip import pjsua2; import sipbridge.app"], ROOT)
         return python
+
+    def _pip(self, tools: Tools, python: Path, title: str, *options: str | Path) -> None:
+        pip = [tools.python, "-m", "pip", "--disable-pip-version-check", "--no-input", "--python", python, "install"]
+        self._run(f"Install: {title}", [*pip, *options], ROOT)
 
     def _only(self, pattern: str) -> Path:
         (found,) = DIST.glob(pattern)
