@@ -82,11 +82,12 @@ class Node:
 
     def kill(self) -> None:
         """Kill it with SIGKILL."""
-        self.bridge.program.kill()
         self.close()
 
     def close(self) -> None:
-        """Stop it, if it runs."""
+        """End it, if it runs, without waiting for its calls."""
+        if self.is_running:
+            self.bridge.program.kill()
         self._running.close()
 
     def is_ready(self) -> bool:
@@ -152,8 +153,7 @@ class Cluster:
         """Start all nodes again with leases of this length."""
         self.lease_seconds = lease_seconds
         for node in self.nodes:
-            self.hide(node)
-            node.close()
+            self.drain(node)
         for node in self.nodes:
             self.start(node)
         self.wait_until_whole()

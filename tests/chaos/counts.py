@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from sipbridge.calls.milestones import milestones_of
 from sipbridge.calls.model import CallRecord, CallState
+from sipbridge.handoffs.outcome import Result
 from sipbridge.handoffs.record import HandoffState
 from sipbridge.store.calls.rows import to_record
 from tests.harness.programs.redis import RedisServer
@@ -140,6 +141,8 @@ def _why_no_signal(caller: Caller, records: Sequence[CallRecord]) -> str:
     signals = {record.handoff.signal for record in records if record.handoff}
     if "unknown" in signals:
         return BEGUN
+    if caller.has_bye and any(record.result is Result.INDETERMINATE for record in records):
+        return CUT_OFF  # a rescuer was notified of the Signal, and another one was not: so it was not sent
     if "undelivered" in signals and caller.has_bye:
         return CUT_OFF
     return ", ".join(f"{record.result} {record.reason}" for record in records)
