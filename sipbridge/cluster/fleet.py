@@ -13,9 +13,12 @@ So a node knows for how long it cannot be rescued: one lease time after a renewa
 each of its rescuers has had its response. That is half of what a rescuer must wait, which leaves the other half for
 delays. A node without Redis does not see the ring change. So what a rescuer says counts only under two conditions:
 
-- It cannot be rescued itself. So it stops saying it a whole lease time before its takeover can begin, and the node
-  that follows it waits for two more.
+- It cannot be rescued itself, or all others are rescuers of this node, so that none can follow it. In a larger ring it
+  stops saying it a whole lease time before its takeover can begin, and the node that follows it waits for two more.
 - Its ring has the same rescuers of this node. So it stops saying it once it sees another node join between them.
+
+Nodes without Redis that all vouch only while others vouch for them would never begin again after a break of one lease
+time. A ring of up to `RESCUERS` + 1 nodes does; a larger one waits for Redis.
 """
 
 from __future__ import annotations
@@ -163,8 +166,8 @@ class Fleet:
             self._heard_at[epoch] = max(at, self._heard_at[epoch])
 
     def rescuers_mark(self, epoch: str) -> str:
-        """Return a text that differs between different rescuers of a node in the ring."""
-        rescuers = " ".join(self._neighbours(epoch, 1))
+        """Return a text that differs between different rescuers of a node, and if others could follow them."""
+        rescuers = " ".join((*self._neighbours(epoch, 1), *(["..."] if self._can_be_followed else [])))
         return hashlib.blake2b(rescuers.encode(), digest_size=8).hexdigest()
 
     def dead(self, now: float) -> list[Ward]:
@@ -180,6 +183,15 @@ class Fleet:
             return True
         former = {node.epoch for node in self.former()}
         return all(now - at < self._lease_seconds for epoch, at in self._heard_at.items() if epoch not in former)
+
+    def may_vouch(self, now: float) -> bool:
+        """True if no node that is not a rescuer of a ward yet can take the place of this one."""
+        return not self._can_be_followed or self.cannot_be_rescued(now)
+
+    @property
+    def _can_be_followed(self) -> bool:
+        """True if the ring has nodes that are not rescuers of a node, but would be once one of these has left."""
+        return len(self._listed) > RESCUERS
 
     def _take_place(self, own_epoch: str, others: Sequence[Listed], now: float) -> None:
         """Find the neighbours in a ring that has changed."""

@@ -22,7 +22,7 @@ from sipbridge.http import HttpClient
 from sipbridge.http.node_headers import NODE, PROBE
 
 PROBE_SECONDS = 2.0  # less than a lease: a node that stands still must not delay the next probes of others
-_NOTHING = "-"  # for the time of a response: none came, or this node can be rescued itself
+_NOTHING = "-"  # for the time of a response: none came, or this node may not vouch for another
 _PARTS = 5
 
 
@@ -81,7 +81,7 @@ class Probes:
 
     def _sign(self, asked: str) -> str:
         heard_at = _NOTHING
-        if self._fleet.cannot_be_rescued(self._clock()):
+        if self._fleet.may_vouch(self._clock()):
             heard_at = self._responded_at.get(asked, _NOTHING)
         parts = self._lease.epoch, asked, heard_at, self._fleet.rescuers_mark(asked)
         return " ".join((*parts, self._secret.sign("probe", *parts)))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sipbridge.cluster.fleet import Fleet, Listed, Renewal
+from sipbridge.cluster.fleet import RESCUERS, Fleet, Listed, Renewal
 from sipbridge.cluster.lease import Lease
 from sipbridge.cluster.probes import Probes
 from sipbridge.cluster.secret import NodeSecret
@@ -52,9 +52,9 @@ class Node:
         self.probes = Probes(http, self.lease, self.fleet, NodeSecret(secret), clock)
         self._clock = clock
 
-    def sees(self, other: Node) -> None:
+    def sees(self, other: Node, *more: Listed) -> None:
         self.network.other = other
-        others = [Listed(other.lease.epoch, other.lease.node_id, "http://other")]
+        others = [Listed(other.lease.epoch, other.lease.node_id, "http://other"), *more]
         self.fleet.renewed(Renewal(self.lease.epoch, others, {}), self._clock(), self._clock())
 
 
@@ -92,12 +92,22 @@ async def test_a_probe_that_is_read_late_vouches_for_nothing(clock: Clock) -> No
     assert not second.fleet.cannot_be_rescued(clock())
 
 
-async def test_a_node_that_can_be_rescued_itself_vouches_for_none(clock: Clock) -> None:
+@pytest.mark.parametrize(("others", "vouches"), [(RESCUERS, True), (RESCUERS + 1, False)])
+async def test_a_node_that_can_be_rescued_itself_vouches_only_if_no_other_one_can_follow(
+    clock: Clock, others: int, *, vouches: bool
+) -> None:
     first, second = pair(clock)
+    more = [Listed(f"{number}", f"node-{number}", "") for number in range(others - 1)]
+    first.sees(second, *more)
+    await first.probes.send()
+    assert vouched(first, second), "it has just renewed its lease"
     clock.now += LEASE
-    for _ in range(2):
-        await first.probes.send()
-    assert not second.fleet.cannot_be_rescued(clock())
+    assert vouched(first, second) == vouches
+
+
+def vouched(first: Node, second: Node) -> bool:
+    """Return True if the next probe of the first node to the second one has a time."""
+    return first.probes._sign(second.lease.epoch).split(" ")[2] != "-"  # noqa: SLF001 (what it would send)
 
 
 async def test_a_node_whose_responses_are_lost_is_not_vouched_for(clock: Clock) -> None:

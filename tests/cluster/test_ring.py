@@ -134,6 +134,38 @@ async def test_all_nodes_signal_without_redis_while_they_see_each_other() -> Non
     assert all(node.fleet.cannot_be_rescued(ring.now) for node in ring.in_order)
 
 
+@pytest.mark.parametrize("size", [3, RESCUERS + 1])
+async def test_without_redis_a_small_ring_signals_again_once_a_cut_link_is_mended(size: int) -> None:
+    ring = Ring(size)
+    await ring.run(LEASE)
+    for node in ring.in_order:
+        node.has_redis = False
+    ring.cut_links.add(frozenset(node.name for node in ring.in_order[:2]))
+    await ring.run(4 * LEASE)
+    signals = [node.fleet.cannot_be_rescued(ring.now) for node in ring.in_order]
+    assert signals == [False, False] + [True] * (size - 2), "those behind the link do not, and the others do"
+    ring.cut_links.clear()
+    await ring.run(2 * TURN + 1)
+    assert all(node.fleet.cannot_be_rescued(ring.now) for node in ring.in_order)
+
+
+async def test_a_ring_in_which_others_could_follow_waits_for_redis_after_a_cut_link() -> None:
+    ring = Ring(RESCUERS + 2)
+    await ring.run(LEASE)
+    for node in ring.in_order:
+        node.has_redis = False
+    ring.cut_links.add(frozenset(node.name for node in ring.in_order[:2]))
+    await ring.run(8 * LEASE)
+    ring.heal()
+    for node in ring.in_order:
+        node.has_redis = False
+    await ring.run(4 * LEASE)
+    assert not any(node.fleet.cannot_be_rescued(ring.now) for node in ring.in_order)
+    ring.heal()
+    await ring.run(TURN)
+    assert all(node.fleet.cannot_be_rescued(ring.now) for node in ring.in_order)
+
+
 async def test_a_node_does_not_signal_once_its_rescuers_can_be_rescued_themselves() -> None:
     """All see their neighbours in the ring, but those behind them would be rescued, and then close up to this one."""
     ring = Ring(30)
@@ -161,11 +193,14 @@ async def test_a_node_that_joins_between_a_node_and_its_rescuers_ends_what_they_
 
 
 @pytest.mark.parametrize("seed", range(12))
-async def test_no_node_signals_while_another_one_rescues_it(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+@pytest.mark.parametrize(("size", "rescuers"), [(16, 2), (7, 4), (5, 4)])
+async def test_no_node_signals_while_another_one_rescues_it(
+    monkeypatch: pytest.MonkeyPatch, seed: int, size: int, rescuers: int
+) -> None:
     """Whatever breaks: links, ways to Redis, nodes, and both ways between two parts of the ring."""
-    monkeypatch.setattr(fleet_module, "RESCUERS", 2)  # so that the ring closes up often
+    monkeypatch.setattr(fleet_module, "RESCUERS", rescuers)  # few, so that the ring closes up often
     chance = random.Random(seed)  # noqa: S311 (no secret)
-    ring = Ring(16)
+    ring = Ring(size)
     await ring.run(LEASE)
     for _ in range(12):
         node, other = chance.sample(ring.in_order, 2)
@@ -175,7 +210,7 @@ async def test_no_node_signals_while_another_one_rescues_it(monkeypatch: pytest.
             case 1:
                 ring.cut_links ^= {frozenset((node.name, other.name))}
             case 2 | 3:
-                ring.cut(chance.randrange(1, 16))
+                ring.cut(chance.randrange(1, size))
             case 4:
                 ring.heal()
             case _ if sum(each.is_dead for each in ring.in_order) < 3:
