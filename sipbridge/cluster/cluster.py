@@ -167,7 +167,10 @@ class Cluster:
     async def _may_signal_unclaimed(self, call_id: str) -> bool:
         """Return True if the call is ours, no node can take it over just now, and those that could later know of it."""
         is_safe = call_id in self.open_calls and self.fleet.cannot_be_rescued(time.monotonic())
-        return is_safe and await self.witnesses.notify(call_id)
+        if not (is_safe and await self.witnesses.notify(call_id)):
+            return False
+        self.open_calls.write(call_id)  # once Redis is back, any later rescuer knows of the Signal, too
+        return True
 
     async def _check_others(self, probes: Probes) -> None:
         """Check that all nodes share the secret, and that no running one has this id.

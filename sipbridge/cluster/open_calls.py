@@ -1,8 +1,9 @@
 """The open calls of this node in Redis: what another node needs to know of each if this one dies.
 
-They are the entries of the local journal, without those of Signals, which have claims. Redis has the entry of a
-call before the call is answered, if it responds. All others follow within a moment, as no caller waits for them: if the
-node dies in between, a rescuer may signal a contact that has just ended.
+They are the entries of the local journal. Redis has the entry of a call before the call is answered, if it responds.
+All others follow within a moment, as no caller waits for them: if the node dies in between, a rescuer may signal a
+contact that has just ended. Those of a Signal are written with the next one, since its claim says the same, and at once
+if it has no claim, as Redis did not respond.
 
 Invariant: Redis gets the entries of a call as a whole and in order, so it never has a call that was removed, nor an
 older state after a newer one. What it missed while it was away, or lost, it gets when it responds again. A network that
@@ -80,6 +81,16 @@ class OpenCalls:
             known = b"" if entry.what == "ended" else self._lines[entry.call_id]
             self._lines[entry.call_id] = known + entry.line
             self._change(entry.call_id, urgent=urgent)
+
+    def keep(self, entry: Entry) -> None:
+        """Add an entry of an open call that Redis gets with the next one, as it knows the same by a claim."""
+        if entry.call_id in self._lines:
+            self._lines[entry.call_id] += entry.line
+
+    def write(self, call_id: str) -> None:
+        """Write an open call again, with the entries that were only kept so far."""
+        if call_id in self._lines:
+            self._change(call_id, urgent=True)
 
     def remove(self, call_id: str) -> None:
         """Remove a call that is over and stored."""
@@ -200,13 +211,21 @@ class SharedJournal:
     async def signalling(self, record: CallRecord) -> bool:
         """Record that a Signal is about to be sent, in the local journal; the claim follows."""
         self._signalled.add(record.call_id)
+        self._shared.keep(entries.signalling(record))
         return await self._local.signalling(record)
 
     def signalled(self, call_id: str, result: SignalResult) -> None:
-        """Record the result of the Signal. One that was sent through another call of the contact has no claim."""
+        """Record the result of the Signal.
+
+        Redis gets it at once if no claim has it, as the Signal was sent through another call of the contact, or if it
+        revokes a Signal that Redis may have.
+        """
         self._local.signalled(call_id, result)
-        if call_id not in self._signalled:
-            self._shared.add(entries.signalled(call_id, result), urgent=True)
+        entry = entries.signalled(call_id, result)
+        if call_id not in self._signalled or result is SignalResult.UNDELIVERED:
+            self._shared.add(entry, urgent=True)
+        else:
+            self._shared.keep(entry)
 
     def hanging_up(self, call_id: str, by: EndedBy, at: datetime, written: Callable[[], None]) -> None:
         """Record that our BYE is about to be sent."""

@@ -1,7 +1,7 @@
 """Signals without a claim: while Redis does not respond, a node notifies its rescuers before it sends one.
 
-Redis learns nothing of such a Signal. If it gets no further word from the node either, since the node is cut off for
-good or dies, the rescuer finds the call among the open ones, and without a claim.
+Redis gets the Signal with the open calls, once it responds (open_calls.py). If it does not, since the node is cut off
+for good or dies before that, a rescuer finds the call among the open ones, without a Signal and without a claim.
 
 Invariant: a Signal without a claim is sent only after each node that may take this one over knows of it, so none of
 them signals that contact. A rescuer that has begun to take a node over notes nothing more of it.

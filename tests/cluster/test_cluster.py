@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from sipbridge.store import open_chat_store
 from sipbridge.store.journal import entries
 from sipbridge.store.redis import keys
 from sipbridge.web import NodeReport, OtherNode
+from tests.fakes import FakeCallJournal, Journal
 from tests.harness.programs.redis import RedisServer, redis_server
 from tests.store.chats.chats import make_chat
 from tests.store.records import make_record
@@ -136,14 +138,29 @@ async def test_a_node_alone_takes_calls_and_signals_while_redis_is_away(
     node: Cluster, own_redis: RedisServer, clock: Time
 ) -> None:
     controls = Controls()
-    node.open_calls.begin(entries.began(make_record("call-1"), {}))
+    record, journal = make_record("call-1"), node.journal(FakeCallJournal(Journal()))
+    await journal.begin(record, {})
     own_redis.kill()
     clock.now += 10 * LEASE
     await node.turn(controls)
     assert (node.lease.state, controls.obstacle()) == (LeaseState.AWAY, None)
-    assert await node.claims.claim(make_record("call-1")) is None
+    await journal.signalling(record)
+    assert await node.claims.claim(record) is None
     assert await node.claims.claim(make_record("another")) is SignalResult.UNDELIVERED, "not a call of this node"
     assert not node.may_relay(), "a node that has just come may have its chats"
+    own_redis.start()
+    assert await signal_for_a_rescuer(own_redis, node.lease.epoch, "call-1") is SignalResult.UNKNOWN
+
+
+async def signal_for_a_rescuer(redis: RedisServer, epoch: str, call_id: str) -> SignalResult:
+    """Wait until a rescuer would find a Signal of an open call, and return it."""
+    async with asyncio.timeout(30):
+        while True:
+            lines: str | None = redis.run("HGET", keys.OPEN_CALLS + epoch, call_id)
+            call = entries.read_call(lines.encode()) if lines else None
+            if call and call.signal:
+                return call.signal
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize(

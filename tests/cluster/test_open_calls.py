@@ -46,6 +46,12 @@ class Node:
         found: dict[str, str] = self._redis.run("HGETALL", keys.OPEN_CALLS + self.lease.epoch)
         return found
 
+    def signal_in_redis(self, call_id: str) -> SignalResult | None:
+        """Return the Signal that a rescuer finds among the open calls."""
+        call = read_call(self.in_redis()[call_id].encode())
+        assert call is not None
+        return call.signal
+
     async def until_in_redis(self, *call_ids: str, text: str = "") -> None:
         async with asyncio.timeout(30):
             while set(self.in_redis()) != set(call_ids) or not all(text in each for each in self.in_redis().values()):  # noqa: ASYNC110 (there is no notification)
@@ -94,6 +100,30 @@ async def test_a_contact_that_was_signalled_through_another_call_is_noted(node: 
     await node.journal.begin(make_record("call-1"), {})
     node.journal.signalled("call-1", SignalResult.DUPLICATE)
     await node.until_in_redis("call-1", text="duplicate")
+
+
+async def test_redis_gets_a_signal_with_the_next_entry_and_at_once_what_revokes_it(node: Node) -> None:
+    record = make_record("call-1")
+    await node.journal.begin(record, {})
+    before = node.in_redis()
+    await node.journal.signalling(record)
+    assert node.in_redis() == before, "its claim follows"
+    node.journal.hung_up("call-1", "caller", NOW)
+    await node.until_in_redis("call-1", text="hung_up")
+    assert node.signal_in_redis("call-1") is SignalResult.UNKNOWN
+    node.journal.signalled("call-1", SignalResult.UNDELIVERED)
+    await node.until_in_redis("call-1", text="undelivered")
+    assert node.signal_in_redis("call-1") is None
+
+
+async def test_a_signal_without_a_claim_is_written_at_once(node: Node) -> None:
+    record = make_record("call-1")
+    await node.journal.begin(record, {})
+    await node.journal.signalling(record)
+    node.calls.write("call-1")
+    await node.until_in_redis("call-1", text="signalling")
+    node.calls.write("call-2")
+    assert set(node.in_redis()) == {"call-1"}, "no call of this node"
 
 
 async def test_nothing_more_is_written_of_calls_that_another_node_has(node: Node) -> None:
