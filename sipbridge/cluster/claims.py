@@ -6,7 +6,7 @@
 | ours | it stays ours, for another attempt | send |
 | another's, with the result `undelivered` | it becomes ours: that Signal certainly did not arrive | send |
 | another's, with any other result or none | it stays theirs, for ever | `duplicate` |
-| any, and our epoch was rescued | it stays as it is | `undelivered`, so BYE: the rescuer may not know the call |
+| any, and the call's epoch was rescued | it stays as it is | `undelivered`, so BYE: the rescuer may not know the call |
 | not known, as Redis does not respond | no node can rescue the call now, and its rescuers know of the Signal | send |
 | not known, as Redis does not respond | another node may be rescuing the call | `undelivered`, so BYE |
 
@@ -84,7 +84,7 @@ class Claims:
     async def claim(self, record: CallRecord) -> SignalResult | None:
         """Claim the Signal of a call; return None if it may be sent, and otherwise its result instead."""
         if record.call_id in self._given_up:
-            return SignalResult.DUPLICATE
+            return _INSTEAD["rescued"]
         self._attempts += 1
         attempt = self._attempt_of[record.call_id] = self._attempts
         put = self._waiting_put(record.call_id)

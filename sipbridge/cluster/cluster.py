@@ -175,15 +175,12 @@ class Cluster:
     async def _check_others(self, probes: Probes) -> None:
         """Check that all nodes share the secret, and that no running one has this id.
 
-        The lease of one that has crashed is replaced.
+        One that runs may have no lease just now, and one that has crashed may have it still: it is replaced.
         """
-        own = (self.settings.id, self._secret.mark)
-        suspects = [node for node in await self.lease.nodes() if node.id == own[0] or node.secret_mark != own[1]]
-        for node in await self.lease.with_lease(suspects):
-            if node.secret_mark != self._secret.mark:
-                raise ConfigError(
-                    [f"http.pop_link_secret: differs from that of node {node.id}; give all nodes the same"]
-                )
+        nodes = await self.lease.nodes()
+        for node in await self.lease.with_lease([node for node in nodes if node.secret_mark != self._secret.mark]):
+            raise ConfigError([f"http.pop_link_secret: differs from that of node {node.id}; give all nodes the same"])
+        for node in nodes:
             if node.id == self.settings.id and await probes.reach(node.url, node.epoch):
                 raise ConfigError([f"node.id: is in use by the node at {node.url}; give each node its own"])
 

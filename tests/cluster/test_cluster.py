@@ -119,7 +119,7 @@ async def test_a_rescued_node_ends_its_calls_and_begins_another_epoch(node: Clus
     assert controls.ended == ["call-1"]
     assert controls.obstacle() == "another node has taken over the calls and chats of this one"
     assert not node.may_relay()
-    assert await node.claims.claim(make_record("call-1")) is SignalResult.DUPLICATE
+    assert await node.claims.claim(make_record("call-1")) is SignalResult.UNDELIVERED
     assert "call-1" not in node.open_calls
     await node.turn(controls)
     assert node.lease.epoch == epoch, "a call still ends"
@@ -265,6 +265,29 @@ async def test_the_owner_of_a_chat_is_found_by_the_id_of_its_bot(node: Cluster, 
     assert await node.owners.owner_of_chat(*ids) == owner._replace(has_lease=False)
     await store.close()
     await other.close()
+
+
+@pytest.mark.parametrize("has_lease", [True, False])
+async def test_a_node_whose_id_a_running_one_has_does_not_join(
+    node: Cluster, own_redis: RedisServer, *, has_lease: bool
+) -> None:
+    """Also one that lost its lease just now: its calls would be recovered as those of a crash."""
+    if not has_lease:
+        own_redis.run("DEL", keys.LEASE + "node-a")
+    second = make_node(own_redis, "node-a")
+    path: Any = PathTo(node)
+    with pytest.raises(ConfigError, match=r"^node\.id: is in use by the node at http://node-a; "):
+        await second.join("http://second", path)
+    await second.close()
+    assert own_redis.run("HKEYS", keys.NODES) == [node.lease.epoch]
+
+
+async def test_a_node_takes_the_place_of_one_that_crashed(node: Cluster, own_redis: RedisServer) -> None:
+    second = make_node(own_redis, "node-a")
+    await join(second)
+    assert own_redis.run("HGET", keys.LEASE + "node-a", "epoch") == second.lease.epoch
+    assert [former.epoch for former in second.fleet.former()] == [node.lease.epoch]
+    await second.close()
 
 
 async def test_nodes_that_do_not_share_the_secret_do_not_join(node: Cluster, own_redis: RedisServer) -> None:
