@@ -25,6 +25,7 @@ demo-cluster: setup ## Run calls through Kamailio to two nodes, kill one, and sh
 	@$(BIN)/python -m tests.demo.cluster
 
 test: setup ## Run all tests, with SIPp scenarios against the running program
+	@$(PYTHON) config/setup --docs
 	@$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 unit: setup ## Run the tests that do not start the program

@@ -28,7 +28,7 @@ from sipbridge.cluster import Cluster, NodeSettings
 from sipbridge.cluster.lease import LeaseState
 from sipbridge.config.redis_url import RedisUrl
 from sipbridge.store.redis import keys
-from sipbridge.store.redis.scripts import LOAD, RENEW_LEASE
+from sipbridge.store.redis.scripts import LOAD, RENEW_LEASE, WRITE_OPEN_CALLS
 from sipbridge.store.redis.streams import BLOCK_SECONDS, ENTRIES
 from tests.harness.programs.bridge import bridge
 from tests.harness.programs.redis import RedisServer, redis_server
@@ -51,6 +51,9 @@ CALLS = 4
 RENEWAL_SECONDS = 3.0
 LOOKS_FOR_OWNER = 200
 EPOCH_AT = 7  # in the request of a renewal
+# In the request that writes open calls.
+WRITE_NUMBER_AT, CHANGED_AT = 6, 8
+WRITE_NUMBER = b"WRITE-NUMBER"
 LEASE_SECONDS = 5 * RENEWAL_SECONDS
 SETTLING_SECONDS = RENEWAL_SECONDS + 1
 END_BYTES = 512
@@ -122,7 +125,7 @@ def record(folder: Path) -> Traffic:
             running.wait_until_idle()
             records = redis.run("ZRANGE", "sipbridge:calls:acme:handoff", 0, -1)
             call_id = str(records[-1]).encode()
-            wait_for(lambda: recording.about(call_id)[-1][0] == b"HDEL", "the end of the last call in Redis")
+            wait_for(lambda: _removes(recording.about(call_id)[-1], call_id), "the end of the last call in Redis")
             return _traffic(recording, call_id)
 
 
@@ -132,11 +135,28 @@ def _traffic(recording: Recording, call_id: bytes) -> Traffic:
     # The time to live of the open calls names no call.
     call = [request for request in recording.about(call_id, b"sipbridge:open:" + epoch) if not _is_renewal(request)]
     contact = f"{CONTACT}-{CALLS - 1}".encode()
-    return Traffic(Pattern(tuple(call), (call_id, epoch, contact)), epoch, call_id)
+    requests = tuple(_numbered_later(request) for request in call)
+    return Traffic(Pattern(requests, (call_id, epoch, WRITE_NUMBER, contact)), epoch, call_id)
 
 
 def _is_renewal(request: Request) -> bool:
     return request[:2] == (b"EVALSHA", RENEW_LEASE.sha.encode())
+
+
+def _writes_open_calls(request: Request) -> bool:
+    return request[:2] == (b"EVALSHA", WRITE_OPEN_CALLS.sha.encode())
+
+
+def _removes(request: Request, call_id: bytes) -> bool:
+    """Return True for the write that removes this call from the open ones."""
+    return _writes_open_calls(request) and call_id in request[CHANGED_AT + 1 + 2 * int(request[CHANGED_AT]) :]
+
+
+def _numbered_later(request: Request) -> Request:
+    """Return the request with a variable as the number of a write: Redis refuses a number that is not the latest."""
+    if not _writes_open_calls(request):
+        return request
+    return (*request[:WRITE_NUMBER_AT], WRITE_NUMBER, *request[WRITE_NUMBER_AT + 1 :])
 
 
 # ------------------------------------------------------------ the simulated nodes
@@ -312,10 +332,10 @@ class Simulation:
         loop = asyncio.get_running_loop()
         pause = self._size / self._calls_per_second
         due = began + pause * number / self._size
-        while True:
+        for write_number in itertools.count(1):
             await asyncio.sleep(due - loop.time())
             call = uuid.uuid4().hex.encode()
-            known = {self._traffic.call_id: call, self._traffic.epoch: epoch}
+            known = {self._traffic.call_id: call, self._traffic.epoch: epoch, WRITE_NUMBER: b"%d" % write_number}
             contact = self._traffic.call.variables[-1]
             for request in self._traffic.call.fill(known | {contact: b"contact-" + call}):
                 try:

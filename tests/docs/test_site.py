@@ -17,15 +17,11 @@ from tests.docs.site_links import broken_links
 from tests.docs.staging import DOCS, ROOT
 from tests.harness.web.browser import opened_page
 
-MKDOCS = ROOT / ".venv" / "docs" / "bin" / "mkdocs"
+MKDOCS = ROOT / ".venv" / "docs" / "bin" / "mkdocs"  # make test and make docs install it
 # Material draws into a closed shadow root, so only the size of the element shows that it has a picture.
 DIAGRAM = "document.querySelector('div.mermaid')"
 
-pytestmark = [
-    pytest.mark.program,
-    pytest.mark.timeout(180),
-    pytest.mark.skipif(not MKDOCS.exists(), reason="make docs installs what builds the site"),
-]
+pytestmark = [pytest.mark.program, pytest.mark.timeout(180)]
 
 
 class _Quiet(SimpleHTTPRequestHandler):

@@ -69,5 +69,8 @@ def test_headers_are_read_in_any_spelling(trunk: Site) -> None:
 
 def test_a_rejection_logs_no_token(trunk: Site) -> None:
     before = len(trunk.bridge.program.log.read_text())
+    count = trunk.count()
     trunk.call("bad_token", sent_token="a-secret-guess").wait_for_scenario()
+    # The line of the test before may be late, so it does not show that this call has been counted.
+    assert count.grows_by(1, "sipbridge_invites_total", code="403")
     assert "a-secret-guess" not in trunk.bridge.program.logged('"invite_refused"', after=before)

@@ -64,7 +64,8 @@ def node(folder: Path, cxone: Simulator, redis_url: str) -> AbstractContextManag
     acme["projects"] |= {name: bots[name] for name in (PROJECT, UNINFORMED)}
     for project in acme["projects"].values():
         project["webhook"] = {"url": f"http://127.0.0.1:{reserved_port()}/", "secret": "secret-of-the-webhook"}
-    return site(folder, cxone, clients={CLIENT: acme}, **on_redis(redis_url, "node-1"))
+    traces = {"otlp_endpoint": f"http://127.0.0.1:{reserved_port()}"}
+    return site(folder, cxone, clients={CLIENT: acme}, telemetry=traces, **on_redis(redis_url, "node-1"))
 
 
 def hold_conversations(trunk: Site) -> None:
