@@ -79,10 +79,11 @@ class Cluster:
         # Each has its own connections: nothing that a claim or a lease waits for may wait for records.
         self._servers = [Server(url), Server(url), Server(url)]
         lease_server, claim_server, call_server = self._servers
-        self._redis = lease_server
+        self._redis, self._call_server = lease_server, call_server
         self.lease = Lease(lease_server, settings.id, settings.lease_seconds, self._secret.mark)
         self.fleet = Fleet(settings.id, settings.lease_seconds)
         self._replicas = 0
+        self._history = ""  # of Redis: the id of its replication, another one after a failover or a restart
         self.claims = Claims(
             claim_server,
             self.lease,
@@ -237,7 +238,7 @@ class Cluster:
             self._changed(controls, why)
         controls.withhold_readiness(self._obstacle())
         self._rescue_next()
-        await self._count_replicas()
+        await self._watch_replication()
 
     def _obstacle(self) -> str | None:
         """Return why this node must take no new calls."""
@@ -253,12 +254,19 @@ class Cluster:
             self.claims.give_up(controls.end_taken_over())
             self.open_calls.forget()
 
-    async def _count_replicas(self) -> None:
-        """Learn if Redis has replicas: without any, a claim would wait for one in vain."""
+    async def _watch_replication(self) -> None:
+        """Learn if Redis has replicas, as a claim would wait for one in vain, and if it may have lost its last writes.
+
+        The server of the open calls is asked, as their next write must go to the Redis that has responded.
+        """
         with suppress(StoreError):
-            (found,) = await self._redis.run([("INFO", "replication")], seconds=REDIS_SECONDS)
-            if not isinstance(found, RedisError):
-                self._replicas = int(found.get("connected_slaves", 0))
+            (found,) = await self._call_server.run([("INFO", "replication")], seconds=REDIS_SECONDS)
+            if isinstance(found, RedisError):
+                return
+            self._replicas = int(found.get("connected_slaves", 0))
+            former, self._history = self._history, str(found.get("master_replid", ""))
+            if former not in ("", self._history):
+                self.open_calls.write_all()
 
     def _rescue_next(self) -> None:
         """Take over the dead nodes, unless that is in progress."""

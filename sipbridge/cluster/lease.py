@@ -96,7 +96,7 @@ class Lease:
     async def renew(self, shown: Mapping[str, str | int], wards: Iterable[Listed] = ()) -> tuple[Renewal, bool]:
         """Renew the lease, which shows these fields, and look at those of the wards.
 
-        The second result is True if Redis had forgotten this node.
+        The second result is True if Redis had forgotten this node, also if the response that said so was lost.
 
         That of a rescued epoch is not renewed. Raises `StoreError` if Redis does not respond.
         """
@@ -131,6 +131,8 @@ class Lease:
         )
         looks = (("HMGET", keys.LEASE + ward.id, "epoch", "renewal", "draining") for ward in wards)
         (state, change, *changed), *leases = await self._run(command, *looks)
+        # A response may have been lost, and another node may have come since.
+        joined = bool(changed) and (self.state is LeaseState.AWAY or change.startswith(f"joined:{self.epoch}:"))
         self.state = _STATES[state]
         if changed:
             ((*parts,),) = changed
@@ -141,7 +143,7 @@ class Lease:
             ward.epoch: SeenLease(renewal, draining == "1") if holder == ward.epoch else None
             for ward, (holder, renewal, draining) in zip(wards, leases, strict=True)
         }
-        return Renewal(self.epoch, self._others, seen), state == "joined"
+        return Renewal(self.epoch, self._others, seen), joined
 
     async def _run(self, *commands: Command) -> list[Any]:
         results = await self._redis.run(commands, seconds=REDIS_SECONDS) if commands else []

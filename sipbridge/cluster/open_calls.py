@@ -6,9 +6,10 @@ contact that has just ended. Those of a Signal are written with the next one, si
 if it has no claim, as Redis did not respond.
 
 Invariant: Redis gets the entries of a call as a whole and in order, so it never has a call that was removed, nor an
-older state after a newer one. What it missed while it was away, or lost, it gets when it responds again. A network that
-was cut may deliver a write late, of which the node has long heard nothing: writes have numbers, and the script refuses
-one that comes after a later one, or after the calls were taken over.
+older state after a newer one. What it missed while it was away, or lost, it gets when it responds again; if a failover
+or a restart has brought an older state back, all calls are written again, and the others removed. A network that was
+cut may deliver a write late, of which the node has long heard nothing: writes have numbers, and the script refuses one
+that comes after a later one, or after the calls were taken over.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class OpenCalls:
         self._lines: dict[str, bytes] = {}
         self._changed: dict[str, asyncio.Future[bool] | None] = {}
         self._forgotten: set[str] = set()
+        self._replaces = False  # the next write removes what this node does not have
         self._failing = False
         self._writes = 0
         self._wake = asyncio.Event()
@@ -98,9 +100,10 @@ class OpenCalls:
             self._change(call_id, urgent=False)
 
     def write_all(self) -> None:
-        """Write every call again: Redis has lost them."""
+        """Write every call again, and remove all others: Redis has lost them, or has an older state."""
         for call_id in self._lines:
             self._changed.setdefault(call_id, None)
+        self._replaces = True
         self._wake.set()
 
     def forget(self) -> None:
@@ -138,11 +141,13 @@ class OpenCalls:
         Those of an epoch that was taken over are not written; its lease finds out.
         """
         changed, self._changed = self._changed, {}
-        if not changed:
+        replaces, self._replaces = self._replaces, False
+        if not changed and not replaces:
             return True
         state = ""
         try:
-            (result,) = await self._redis.run([self._command(changed)], seconds=REDIS_SECONDS)
+            command = self._command(changed, replaces=replaces)
+            (result,) = await self._redis.run([command], seconds=REDIS_SECONDS)
             if isinstance(result, RedisError):
                 self._note_failure(result)
             else:
@@ -152,11 +157,12 @@ class OpenCalls:
         finally:
             if not state:  # also if the task is cancelled
                 self._changed = dict.fromkeys(changed) | self._changed
+                self._replaces |= replaces
             _resolve(changed.values(), written=state == "written")
         self._failing &= not state
         return bool(state)
 
-    def _command(self, changed: Iterable[str]) -> Command:
+    def _command(self, changed: Iterable[str], *, replaces: bool) -> Command:
         self._writes += 1
         epoch = self._lease.epoch
         open_calls = [call_id for call_id in changed if call_id in self._lines]
@@ -166,6 +172,7 @@ class OpenCalls:
             (keys.OPEN_CALLS + epoch, keys.OPEN_CALLS_WRITE + epoch, keys.RESCUE + epoch),
             self._writes,
             KEPT_MS,
+            "replace" if replaces else "",
             len(open_calls),
             *written,
             *removed,

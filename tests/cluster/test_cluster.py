@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +214,36 @@ async def test_a_redis_that_lost_its_data_gets_node_and_calls_again(node: Cluste
     await node.turn(Controls())
     await node.open_calls.confirm(node.open_calls.begin(entries.began(make_record("call-2"), {})))
     assert set(own_redis.run("HKEYS", keys.OPEN_CALLS + node.lease.epoch)) == {"call-1", "call-2"}
+
+
+async def test_open_calls_are_written_again_if_a_failover_has_brought_an_older_state_back(
+    node: Cluster, own_redis: RedisServer, tmp_path: Path
+) -> None:
+    """The node follows the primary under one address, and the replica that becomes the primary has not all writes."""
+    controls, open_calls = Controls(), keys.OPEN_CALLS + node.lease.epoch
+    for call_id in ("call-1", "call-2"):
+        await node.open_calls.confirm(node.open_calls.begin(entries.began(make_record(call_id), {})))
+    await node.turn(controls)
+    (tmp_path / "replica").mkdir()
+    with redis_server(tmp_path / "replica") as replica:
+        replica.run("REPLICAOF", "127.0.0.1", own_redis.port)
+        await until(lambda: replica.run("HLEN", open_calls) == 2)
+        replica.run("REPLICAOF", "NO", "ONE")
+        node.open_calls.remove("call-1")
+        await node.open_calls.confirm(node.open_calls.begin(entries.began(make_record("call-3"), {})))
+        await until(lambda: set(own_redis.run("HKEYS", open_calls)) == {"call-2", "call-3"})
+        own_redis.run("REPLICAOF", "127.0.0.1", replica.port)
+        await until(lambda: set(own_redis.run("HKEYS", open_calls)) == {"call-1", "call-2"})
+        own_redis.run("REPLICAOF", "NO", "ONE")
+    await node.turn(controls)
+    await until(lambda: set(own_redis.run("HKEYS", open_calls)) == {"call-2", "call-3"})
+
+
+async def until(is_so: Callable[[], bool]) -> None:
+    """Wait until something is so in Redis, which does not notify."""
+    async with asyncio.timeout(30):
+        while not is_so():  # noqa: ASYNC110 (there is no notification)
+            await asyncio.sleep(0.01)
 
 
 async def test_the_nodes_are_listed_as_their_leases_show_them(node: Cluster, own_redis: RedisServer) -> None:

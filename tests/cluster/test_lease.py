@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
 from sipbridge.cluster.fleet import Renewal, SeenLease
 from sipbridge.cluster.lease import Lease
+from sipbridge.errors import StoreError
 from sipbridge.store.redis import keys
-from sipbridge.store.redis.scripts import END_RESCUE
+from sipbridge.store.redis.scripts import END_RESCUE, Command
 from sipbridge.store.redis.server import Server
 from tests.harness.programs.redis import RedisServer
 
@@ -82,6 +88,38 @@ async def test_a_redis_that_lost_its_data_gets_the_node_again(server: Server, re
     redis.run("FLUSHALL")
     assert await lease.renew({}) == (Renewal(lease.epoch, (), {}), True)
     assert redis.run("HEXISTS", keys.NODES, lease.epoch) == 1
+
+
+class LosingNetwork:
+    """Loses the response of the next request; the client then repeats it, or fails."""
+
+    def __init__(self, server: Server) -> None:
+        self.then: str | None = None
+        self._server = server
+
+    async def run(self, commands: Sequence[Command], *, seconds: float) -> list[Any]:
+        results = await self._server.run(commands, seconds=seconds)
+        then, self.then = self.then, None
+        if then == "fail":
+            raise StoreError("Redis has not responded")
+        return await self._server.run(commands, seconds=seconds) if then == "repeat" else results
+
+
+@pytest.mark.parametrize("then", ["fail", "repeat"])
+async def test_a_redis_that_lost_its_data_is_noticed_even_if_a_response_is_lost(
+    server: Server, redis: RedisServer, then: str
+) -> None:
+    network = LosingNetwork(server)
+    lease = Lease(network, "node-a", 15)
+    await lease.join("http://node-a")
+    redis.run("FLUSHALL")
+    network.then = then
+    if then == "fail":
+        with pytest.raises(StoreError):
+            await lease.renew({})
+        await joined(server, "node-b")
+    assert (await lease.renew({}))[1]
+    assert not (await lease.renew({}))[1]
 
 
 async def test_an_epoch_that_was_rescued_never_has_a_lease_again(server: Server, redis: RedisServer) -> None:

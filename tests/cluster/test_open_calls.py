@@ -202,8 +202,15 @@ async def test_what_redis_missed_or_lost_is_written_when_it_is_back(
     node.calls.remove("call-3")
     own_redis.start()
     await node.until_in_redis("call-2")
+    own_redis.run("HSET", keys.OPEN_CALLS + node.lease.epoch, "call-0", "over, but a failover has brought it back")
     node.calls.write_all()  # the lease has found that Redis lost its data
     await node.until_in_redis("call-1", "call-2")
+    node.calls.remove("call-1")
+    node.calls.remove("call-2")
+    await node.until_in_redis()
+    own_redis.run("HSET", keys.OPEN_CALLS + node.lease.epoch, "call-1", "brought back")
+    node.calls.write_all()
+    await node.until_in_redis()
     assert node.calls.unwritten == 2
     await node.calls.close()
     await server.close()
