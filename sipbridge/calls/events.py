@@ -161,10 +161,14 @@ class CallEnded:
 
 @dataclass(frozen=True, slots=True)
 class CallRecovered:
-    """A call that a crash had interrupted was recovered as far as possible, and its record is final."""
+    """A call that a crash had interrupted was recovered as far as possible, and its record is final.
+
+    `interrupted` is its record as the crash left it, without the handoff of the recovery.
+    """
 
     record: CallRecord
     outcome: Outcome
+    interrupted: CallRecord
 
 
 @dataclass(frozen=True, slots=True)

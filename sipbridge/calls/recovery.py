@@ -125,8 +125,9 @@ async def _recover(call: Unfinished, context: CallContext, turn: _Turn) -> None:
         if stored is not None and stored.state is CallState.ENDED:
             context.journal.stored(record.call_id)
             return  # the store also knows which of its events wait
-        record, outcome, erased = await _settle(_merge(record, stored), call, context, turn)
-        context.observe(CallRecovered(record, outcome))
+        interrupted = _merge(record, stored)
+        record, outcome, erased = await _settle(interrupted, call, context, turn)
+        context.observe(CallRecovered(record, outcome, interrupted))
         if erased:
             context.journal.stored(record.call_id)
             return

@@ -69,6 +69,8 @@ async def test_a_contact_in_conversation_is_signalled_once_to_the_default_destin
     assert (record.handoff.confirmed, record.handoff.requested_by) == (False, "bridge")
     assert record.result is Result.SUCCESS
     assert world.observer.one(SignalSent).purpose == "restart"
+    recovered = world.observer.one(CallRecovered)
+    assert (recovered.record, recovered.interrupted.handoff) == (record, None)
 
 
 async def test_the_record_and_the_journal_are_written_before_the_signal() -> None:

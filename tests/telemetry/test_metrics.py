@@ -104,7 +104,7 @@ def test_each_metric_of_the_contract_has_its_labels(metrics: Metrics, name: str)
     for event in [
         *whole_call(),
         TokenRequested("acme", Result.SUCCESS, 0.1),
-        CallRecovered(ENDED, OK),
+        CallRecovered(ENDED, OK, ENDED),
         ContactShared(ENDED),
         SignalWithheld(ENDED, "end"),
         TakeBackDone(ENDED, OK, 30.0),

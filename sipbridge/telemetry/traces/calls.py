@@ -20,6 +20,7 @@ from sipbridge.calls.events import (
     TransferDone,
 )
 from sipbridge.calls.model import CallRecord
+from sipbridge.handoffs.lifecycle import is_in_progress
 from sipbridge.handoffs.outcome import Outcome
 from sipbridge.handoffs.record import HandoffRecord
 from sipbridge.telemetry.traces.span import Attributes, Span, SpanMaker, between, just_ended
@@ -104,11 +105,15 @@ class CallTraces:
         self._call(event.record, event.outcome, {})
 
     def _recovered(self, event: CallRecovered) -> None:
-        """Send the spans that the run which crashed could not send, because they end with the call."""
-        record = event.record
-        if record.handoff is None:
-            self._conversation(record, record.ended_at)
-        else:
+        """Send the spans that the run which crashed could not send: of what was in progress, and of the recovery.
+
+        A handoff that had finished has its span, whose id another one must not have.
+        """
+        record, before = event.record, event.interrupted.handoff
+        begun = record.handoff if before is None else None
+        if before is None or before.taken_back:
+            self._conversation(event.interrupted, begun.handoff_at if begun else record.ended_at)
+        if record.handoff is not None and (before is None or is_in_progress(before)):
             self._handoff(record, record.handoff, event.outcome)
         self._call(record, event.outcome, {"sipbridge.recovered": True})
 

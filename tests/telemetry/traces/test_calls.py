@@ -127,11 +127,28 @@ def test_a_leg_that_ends_before_its_handoff_is_over_does_not_cut_the_call_off() 
 
 
 def test_a_recovered_call_gets_the_spans_that_its_run_could_not_send() -> None:
-    *_, call = spans = spans_of(CallRecovered(ENDED, Outcome(Result.INDETERMINATE, "bridge_restarted")))
+    handing_off = ENDED.changed(handoff=make_handoff())
+    outcome = Outcome(Result.INDETERMINATE, "bridge_restarted")
+    *_, call = spans = spans_of(CallRecovered(ENDED, outcome, handing_off))
     assert [span.name for span in spans] == ["handoff", "call"]
     assert call.attributes["sipbridge.recovered"] is True
     talking = ENDED.changed(handoff=None)
-    assert [span.name for span in spans_of(CallRecovered(talking, OK))] == ["conversation", "call"]
+    assert [span.name for span in spans_of(CallRecovered(talking, OK, talking))] == ["conversation", "call"]
+
+
+def test_a_recovered_conversation_lasts_until_the_handoff_of_the_recovery() -> None:
+    conversation, handoff, _ = spans_of(CallRecovered(ENDED, OK, ENDED.changed(handoff=None)))
+    assert (conversation.name, seconds(conversation)) == ("conversation", (0.25, 30))
+    assert (handoff.name, seconds(handoff)) == ("handoff", (30, 31.5))
+
+
+def test_a_handoff_that_had_finished_before_the_crash_has_one_span() -> None:
+    joined = ENDED.changed(ended_at=None)
+    assert [span.name for span in spans_of(CallRecovered(ENDED, OK, joined))] == ["call"]
+    taken_back = make_handoff(state=HandoffState.FAILED, finished_at=START + timedelta(seconds=35), taken_back=True)
+    talking = joined.changed(handoff=taken_back)
+    conversation, call = spans_of(CallRecovered(ENDED.changed(handoff=taken_back), OK, talking))
+    assert (conversation.name, seconds(conversation), call.name) == ("conversation", (35, 42), "call")
 
 
 @pytest.mark.parametrize(
@@ -177,7 +194,7 @@ def test_a_transfer_has_its_method_and_the_status_that_the_peer_sent() -> None:
 
 
 def test_no_span_holds_a_number_or_what_was_said() -> None:
-    shown = repr(spans_of(*whole_call(), CallRecovered(ENDED, OK), HandoffStarted(ENDED)))
+    shown = repr(spans_of(*whole_call(), CallRecovered(ENDED, OK, ENDED), HandoffStarted(ENDED)))
     assert not [secret for secret in SECRETS if secret in shown]
 
 

@@ -90,7 +90,8 @@ def test_the_last_calls_that_ended_are_kept(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_call_that_was_recovered_has_ended() -> None:
     kept = Timelines()
-    kept(CallRecovered(make_record(), Outcome(Result.SERVER_ERROR, "crashed")))
+    record = make_record()
+    kept(CallRecovered(record, Outcome(Result.SERVER_ERROR, "crashed"), record))
     (timeline,) = kept.ended(5)
     assert [each.step for each in timeline.steps] == ["call_recovered"]
 
