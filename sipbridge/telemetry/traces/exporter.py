@@ -85,7 +85,8 @@ class TraceExporter:
     def close(self) -> None:
         """Send what waits if the collector is up, within `CLOSE_SECONDS`. Blocks, so never call it on the loop."""
         self._stopping.set()
-        self._thread.join(CLOSE_SECONDS)
+        if self._up:
+            self._thread.join(CLOSE_SECONDS)
         self._collector.close()
 
     # ------------------------------------------------------------ on the thread

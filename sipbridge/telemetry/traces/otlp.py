@@ -37,17 +37,21 @@ class OtlpCollector:
         self._resource = Resource(own).merge(OTELResourceDetector().detect())
         self._exporter = trace_exporter.OTLPSpanExporter(f"{endpoint}{PATH}")
         self._fault = _Fault()
-        logging.getLogger(trace_exporter.__name__).addFilter(self._fault)
 
     def send(self, spans: Sequence[Span]) -> str | None:
         """Send spans; return why the collector has not accepted them. Blocks for ten seconds at most by default."""
-        result = self._exporter.export([self._readable(span) for span in spans])
+        readable = [self._readable(span) for span in spans]
+        logger = logging.getLogger(trace_exporter.__name__)
+        logger.addFilter(self._fault)
+        try:
+            result = self._exporter.export(readable)
+        finally:
+            logger.removeFilter(self._fault)
         return None if result is SpanExportResult.SUCCESS else self._fault.text
 
     def close(self) -> None:
         """Close the connection."""
         self._exporter.shutdown()  # type: ignore[no-untyped-call]
-        logging.getLogger(trace_exporter.__name__).removeFilter(self._fault)
 
     def _readable(self, span: Span) -> ReadableSpan:
         """Return the SDK's form. It is made directly, because a `Tracer` chooses the ids itself."""

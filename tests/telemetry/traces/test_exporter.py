@@ -21,12 +21,14 @@ class FakeCollector:
         self.raises: Exception | None = None
         self.gate = threading.Event()
         self.gate.set()
+        self.is_hanging = False
         self.requests: list[int] = []
         self.names: list[str] = []
         self.is_closed = False
 
     def send(self, spans: Sequence[Span]) -> str | None:
         self.requests.append(len(spans))
+        self.is_hanging = not self.gate.is_set()
         self.gate.wait()
         if self.raises is not None:
             raise self.raises
@@ -61,6 +63,14 @@ def exporter(collector: FakeCollector, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 def figures(exporter: TraceExporter, expected: TraceFigures) -> bool:
     return wait_for(lambda: exporter.figures() == expected, f"{expected}", 5)
+
+
+def closes_at_once(exporter: TraceExporter, collector: FakeCollector, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Return True if the end interrupts the request in flight, and does not wait for it first."""
+    monkeypatch.setattr(exporting, "CLOSE_SECONDS", 30)
+    began_at = monotonic()
+    exporter.close()
+    return monotonic() - began_at < 10 and collector.is_closed
 
 
 def test_spans_are_sent_in_order_and_in_batches(exporter: TraceExporter, collector: FakeCollector) -> None:
@@ -117,17 +127,25 @@ def test_what_finds_the_queue_full_is_dropped_and_counted(
 
 
 def test_a_collector_that_never_responds_blocks_neither_calls_nor_the_end(
-    exporter: TraceExporter, collector: FakeCollector
+    exporter: TraceExporter, collector: FakeCollector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     collector.gate.clear()
     exporter.start()
     wait_for(lambda: collector.requests, "the first request")
-    began_at = monotonic()
     for _ in range(1000):
         exporter.add(span())
-    exporter.close()
-    assert monotonic() - began_at < 2
-    assert collector.is_closed
+    assert closes_at_once(exporter, collector, monkeypatch)
+
+
+def test_the_end_does_not_wait_for_a_request_to_a_collector_that_is_down(
+    exporter: TraceExporter, collector: FakeCollector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collector.fault = "connection refused"
+    exporter.start()
+    assert figures(exporter, TraceFigures(0, 0, 0, collector_up=False))
+    collector.gate.clear()
+    wait_for(lambda: collector.is_hanging, "a request that hangs")
+    assert closes_at_once(exporter, collector, monkeypatch)
 
 
 def test_the_end_sends_what_waits(exporter: TraceExporter, collector: FakeCollector) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
@@ -81,6 +83,19 @@ def test_a_refusal_is_reported_with_its_status_and_not_logged(
     collector.status = 401
     with closing(OtlpCollector(collector.url, "")) as connection:
         assert "401" in (connection.send([ROOT]) or "")
+    assert caplog.records == []
+
+
+def test_a_request_that_the_end_interrupts_logs_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "0.2")
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor() as pool:
+        connection = OtlpCollector(f"http://127.0.0.1:{silent.getsockname()[1]}", "")
+        sending = pool.submit(connection.send, [ROOT])
+        silent.accept()[0].close()  # the SDK tries again
+        connection.close()
+        assert sending.result(30)
     assert caplog.records == []
 
 
