@@ -51,8 +51,8 @@ class TraceFigures:
 class TraceExporter:
     """A queue of spans and the thread that sends them. `add` is called on the event loop and never blocks.
 
-    Spans that a collector does not accept are lost, and counted as failed. While it is down the next ones wait. Those
-    that find the queue full are lost, and counted as dropped.
+    A batch that the collector does not accept is lost but for one span, and counted as failed. While it is down, single
+    spans ask for it, and all of them wait. Those that find the queue full are lost, and counted as dropped.
     """
 
     def __init__(self, collector: Collector, *, interval_seconds: float = INTERVAL_SECONDS) -> None:
@@ -94,30 +94,44 @@ class TraceExporter:
     def _run(self) -> None:
         pause = 0.0
         while not self._stopping.wait(pause):
-            pause = self._next_pause(pause) if not self._is_reached() or not self._send_waiting() else self._interval
+            pause = self._interval if self._send_waiting() else self._next_pause(pause)
         if self._up:
             self._send_waiting()
 
     def _next_pause(self, last: float) -> float:
         return min(max(2 * last, MIN_PAUSE_SECONDS), MAX_PAUSE_SECONDS)
 
-    def _is_reached(self) -> bool:
-        """Return True if the collector is up. While it is not known, ask with an empty request, which risks no span."""
-        if not self._up:
-            self._note(self._send([]))
-        return bool(self._up)
-
     def _send_waiting(self) -> bool:
-        """Send all batches; return False if the collector has not accepted one."""
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
-            fault = self._send(batch)
-            self._note(fault)
-            if fault is not None:
-                self._failed += len(batch)
-                return False
+        """Send all that waits; return False if the collector has not accepted it. Only if it has, it is up."""
+        fault = None if self._up else self._ask()
+        while fault is None and self._waiting:
+            fault = self._send_batch()
+        self._note(fault)
+        return fault is None
+
+    def _ask(self) -> str | None:
+        """Send one span, which waits again if it is not accepted; without any, an empty request.
+
+        The response to an empty request says little: some backends refuse it, and some accept it but no spans.
+        """
+        asking = [self._waiting.popleft()] if self._waiting else []
+        fault = self._send(asking)
+        if fault is None:
+            self._exported += len(asking)
+        else:
+            self._waiting.extend(asking)  # as the last one: it may be the span that is refused
+        return fault
+
+    def _send_batch(self) -> str | None:
+        batch = [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
+        fault = self._send(batch)
+        if fault is None:
             self._exported += len(batch)
-        return True
+        else:
+            # One asks for the collector, also if no call follows for a long time.
+            self._waiting.appendleft(batch[0])
+            self._failed += len(batch) - 1
+        return fault
 
     def _send(self, batch: Sequence[Span]) -> str | None:
         try:

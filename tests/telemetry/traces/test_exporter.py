@@ -14,10 +14,16 @@ from tests.harness.waiting import wait_for
 
 
 class FakeCollector:
-    """Implements `exporter.Collector`. `fault` is why it accepts nothing; while `gate` is not set, requests hang."""
+    """Implements `exporter.Collector`. `fault` is why it accepts nothing; while `gate` is not set, requests hang.
+
+    It refuses requests with more than `refuses_over` spans, with a span `refused_name`, or empty ones.
+    """
 
     def __init__(self) -> None:
         self.fault: str | None = None
+        self.refuses_over = exporting.BATCH
+        self.refuses_empty = False
+        self.refused_name = ""
         self.raises: Exception | None = None
         self.gate = threading.Event()
         self.gate.set()
@@ -32,8 +38,11 @@ class FakeCollector:
         self.gate.wait()
         if self.raises is not None:
             raise self.raises
+        names = [span.name for span in spans]
+        if len(names) > self.refuses_over or self.refused_name in names or (self.refuses_empty and not names):
+            return "refused"
         if self.fault is None:
-            self.names += [span.name for span in spans]
+            self.names += names
         return self.fault
 
     def close(self) -> None:
@@ -61,6 +70,11 @@ def exporter(collector: FakeCollector, monkeypatch: pytest.MonkeyPatch) -> Itera
         made.close()
 
 
+def add_at_once(exporter: TraceExporter, names: str) -> None:
+    """Add a span for each letter, all of them for one batch, while the thread does not look."""
+    exporter._waiting.extend([span(name) for name in names])  # noqa: SLF001 (atomic, as no call of `add` is)
+
+
 def figures(exporter: TraceExporter, expected: TraceFigures) -> bool:
     return wait_for(lambda: exporter.figures() == expected, f"{expected}", 5)
 
@@ -80,7 +94,7 @@ def test_spans_are_sent_in_order_and_in_batches(exporter: TraceExporter, collect
     exporter.start()
     assert figures(exporter, TraceFigures(len(names), 0, 0, collector_up=True))
     assert collector.names == names
-    assert collector.requests == [0, *[exporting.BATCH] * 3]
+    assert collector.requests == [1, exporting.BATCH, exporting.BATCH, exporting.BATCH - 1]
 
 
 def test_nothing_is_known_of_a_collector_before_the_first_response(
@@ -92,27 +106,78 @@ def test_nothing_is_known_of_a_collector_before_the_first_response(
     assert exporter.figures() == TraceFigures(0, 0, 0, None)
 
 
-def test_while_the_collector_is_down_spans_wait_and_only_empty_requests_are_sent(
+def test_while_the_collector_is_down_all_spans_wait_and_each_attempt_risks_one(
     exporter: TraceExporter, collector: FakeCollector
 ) -> None:
     collector.fault = "connection refused"
-    exporter.add(span())
+    for name in "abc":
+        exporter.add(span(name))
     exporter.start()
     assert wait_for(lambda: len(collector.requests) > 3, "several attempts")
-    assert set(collector.requests) == {0}
+    assert set(collector.requests) == {1}
     assert exporter.figures() == TraceFigures(0, 0, 0, collector_up=False)
     collector.fault = None
-    assert figures(exporter, TraceFigures(1, 0, 0, collector_up=True))
+    assert figures(exporter, TraceFigures(3, 0, 0, collector_up=True))
+    assert sorted(collector.names) == ["a", "b", "c"]
 
 
-def test_a_batch_that_the_collector_refuses_is_lost_and_counted(
+def test_a_batch_that_the_collector_refuses_is_lost_but_for_the_span_that_asks_again(
     exporter: TraceExporter, collector: FakeCollector
 ) -> None:
     exporter.start()
     assert figures(exporter, TraceFigures(0, 0, 0, collector_up=True))
-    collector.fault = "400"
+    collector.refuses_over = 2
+    add_at_once(exporter, "abc")
+    assert figures(exporter, TraceFigures(1, 2, 0, collector_up=True))
+    assert collector.names == ["a"]
+
+
+def test_a_collector_that_accepts_all_but_spans_is_down_once(
+    exporter: TraceExporter, collector: FakeCollector, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    exporter.start()
+    assert figures(exporter, TraceFigures(0, 0, 0, collector_up=True))
+    collector.refuses_over = 0
+    add_at_once(exporter, "abc")
+    assert wait_for(lambda: collector.requests.count(1) > 3, "several attempts")
+    assert exporter.figures() == TraceFigures(0, 2, 0, collector_up=False)
+    assert [vars(record)["event"] for record in caplog.records] == ["trace_collector_down"]
+
+
+def test_a_collector_that_refuses_long_batches_only_is_down_until_none_waits(
+    exporter: TraceExporter, collector: FakeCollector, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    collector.refuses_over = 2
+    add_at_once(exporter, "a" * 2 * exporting.BATCH)
+    exporter.start()
+    # One asks, the batch is lost but for its first; this one asks, and the next batch is lost in the same way.
+    assert figures(exporter, TraceFigures(3, 2 * exporting.BATCH - 3, 0, collector_up=True))
+    assert [vars(record)["event"] for record in caplog.records] == ["trace_collector_down", "trace_collector_up"]
+
+
+def test_a_collector_that_refuses_empty_requests_is_up_when_it_has_accepted_a_span(
+    exporter: TraceExporter, collector: FakeCollector
+) -> None:
+    collector.refuses_empty = True
+    exporter.start()
+    assert figures(exporter, TraceFigures(0, 0, 0, collector_up=False))
     exporter.add(span())
-    assert figures(exporter, TraceFigures(0, 1, 0, collector_up=False))
+    assert figures(exporter, TraceFigures(1, 0, 0, collector_up=True))
+    exporter.add(span())
+    assert figures(exporter, TraceFigures(2, 0, 0, collector_up=True))
+
+
+def test_a_span_that_is_always_refused_does_not_hold_the_next_ones_up(
+    exporter: TraceExporter, collector: FakeCollector
+) -> None:
+    collector.refused_name = "bad"
+    exporter.add(span("bad"))
+    exporter.start()
+    assert figures(exporter, TraceFigures(0, 0, 0, collector_up=False))
+    exporter.add(span("good"))
+    assert wait_for(lambda: collector.names == ["good"], "the next span")
 
 
 def test_what_finds_the_queue_full_is_dropped_and_counted(
