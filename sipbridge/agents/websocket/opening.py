@@ -12,6 +12,7 @@ from traceback import clear_frames
 from types import MappingProxyType
 from urllib.parse import unquote, urlsplit
 
+from multidict import CIMultiDict
 from picows import WSError, WSInvalidStatusError, WSParsedURL, WSUpgradeResponse, ws_connect
 
 from sipbridge.agents.websocket.connection import MAX_MESSAGE_BYTES, READ_BUFFER_BYTES, Connection, picows_logger
@@ -37,8 +38,8 @@ class Opener:
         self._address = authority(parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80))
         # Without a path the request is for "/" (RFC 9112, 3.2.1), and the agent checks a signature with it.
         self._url = parts._replace(netloc=address, path=parts.path or "/").geturl()
-        self._headers = dict(config.headers)
-        if at and "authorization" not in map(str.lower, self._headers):
+        self._headers = CIMultiDict(config.headers)
+        if at and "Authorization" not in self._headers:
             # RFC 7617. picows would put the user into Host.
             user = unquote(user if ":" in user else f"{user}:")
             self._headers["Authorization"] = "Basic " + base64.b64encode(user.encode()).decode()
@@ -49,8 +50,10 @@ class Opener:
     async def open(self, headers: Mapping[str, str] = MappingProxyType({})) -> Connection:
         """Open a connection: DNS, TCP, TLS and upgrade within the configured time. Raises `AgentUnavailable`.
 
-        `headers` are those of this call, besides the configured ones.
+        `headers` are those of this call. They win over configured ones of the same name, in whatever case.
         """
+        merged = self._headers.copy()
+        merged.update(headers)
         connection = Connection()
         try:
             async with asyncio.timeout(self._seconds):
@@ -58,7 +61,7 @@ class Opener:
                     lambda *_: connection,
                     self._url,
                     ssl_context=self._ssl,
-                    extra_headers={**self._headers, **headers},
+                    extra_headers=merged,
                     # Closes the socket if we time out before; picows would keep it.
                     websocket_handshake_timeout=self._seconds,
                     max_frame_size=MAX_MESSAGE_BYTES,

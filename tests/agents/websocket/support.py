@@ -181,7 +181,12 @@ async def agent_server(context: ssl.SSLContext | None = None, *, host: str = "lo
 
 
 class Site:
-    """A caller, the agent's server, and the conversation between them. `config` replaces that of the agent."""
+    """A caller, the agent's server, and the conversation between them. `config` replaces that of the agent.
+
+    If `traced`, the agent gets the trace of the call.
+    """
+
+    traced = False
 
     def __init__(self, server: AgentServer, **config: object) -> None:
         self._config = {"type": "websocket", "url": server.url(), **config}
@@ -192,7 +197,7 @@ class Site:
 
     def agent(self, **config: object) -> WebsocketAgent:
         settings = WebsocketAgentConfig.model_validate(self._config | config)
-        return WebsocketAgent(settings, Resolver(time.monotonic))
+        return WebsocketAgent(settings, Resolver(time.monotonic), traced=self.traced)
 
     async def connect(self, **config: object) -> tuple[Conversation, AgentSocket]:
         """Connect to the agent while the caller gets ringing."""

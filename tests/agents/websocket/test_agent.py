@@ -18,6 +18,7 @@ from sipbridge.calls.endings import AGENT_ENDED
 from sipbridge.config import WebsocketAgentConfig
 from sipbridge.dns import Resolver
 from sipbridge.errors import AgentUnavailable, LegEnded, StartupError
+from sipbridge.trace_context import TraceContext
 from tests.harness.ipv6 import needs_ipv6
 
 from .support import FRAME, Site, agent_server, identity
@@ -29,6 +30,13 @@ async def test_the_caller_gets_ringing_and_the_agent_gets_the_configured_headers
     assert agent_socket.request.path == b"/agent?key=secret"
     assert agent_socket.request.headers["X-Token"] == "abc"
     assert agent_socket.request.headers["Host"] == f"localhost:{site.server.port}"
+
+
+async def test_the_trace_wins_over_configured_headers_of_its_name_in_another_case(site: Site) -> None:
+    site.traced = True
+    _, agent_socket = await site.connect(headers={"TRACEPARENT": "00-1-1-00", "Traceparent": "00-2-2-00"})
+    sent = agent_socket.request.headers
+    assert sent.getall("traceparent") == [TraceContext.of(identity().call_id).traceparent]
 
 
 def twilio_signature(url: str, token: str) -> str:
