@@ -35,7 +35,11 @@ def _tarball(progress: Progress, cache: Path, scratch: Path) -> Path:
     kept = cache / "source" / f"libsrtp-{VERSION}.tar.gz"
     if not kept.exists():
         fetched, _ = debian.fetch(progress, WANTED, scratch)
+        if source.sha256_of(fetched) != SHA256:
+            raise StepFailed(f"{fetched.name} of Debian's archive is not libsrtp {VERSION} as it was released")
+        # PJSIP's source need not be in the cache: it may be the user's.
+        kept.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(fetched, kept)
-    if source.sha256_of(kept) != SHA256:
+    elif source.sha256_of(kept) != SHA256:
         raise StepFailed(f"{kept} is not libsrtp {VERSION} as it was released; delete it and build again")
     return kept
