@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,16 @@ def test_the_table_of_events_is_complete_and_correct() -> None:
     table = re.findall(r"^\| (`[a-z_`, ]+) \| (?:debug|info|warning|error)", OPERATIONS, re.MULTILINE)
     listed = {name for cell in table for name in re.findall(r"`([a-z_]+)`", cell)}
     assert listed == _events()
+
+
+def test_the_table_of_events_has_each_level_above_debug() -> None:
+    table = re.findall(r"^\| (`[a-z_`, ]+) \| ([a-z, ]+) \|", OPERATIONS, re.MULTILINE)
+    listed = {
+        (name, level) for cell, levels in table for name in re.findall(r"`(\w+)`", cell) for level in levels.split(", ")
+    }
+    found = {each for path in _files() for each in _levels(ast.parse(path.read_text(encoding="utf-8")))}
+    assert ("store_failing", "error") in found, "a line whose event is in a variable"
+    assert {each for each in found if each[1] != "debug"} - listed == set()
 
 
 def test_every_event_in_a_query_exists() -> None:
@@ -70,10 +82,32 @@ def test_every_test_in_the_threat_model_exists() -> None:
     assert [path for path in named if not (ROOT / path).exists()] == []
 
 
-def _events() -> set[str]:
+def _files() -> list[Path]:
     package = ROOT / "sipbridge"
-    files = [path for path in package.rglob("*.py") if not str(path.relative_to(package)).startswith(NO_LOGS)]
-    return {event for path in files for event in EVENT.findall(path.read_text(encoding="utf-8"))}
+    return [path for path in package.rglob("*.py") if not str(path.relative_to(package)).startswith(NO_LOGS)]
+
+
+def _events() -> set[str]:
+    return {event for path in _files() for event in EVENT.findall(path.read_text(encoding="utf-8"))}
+
+
+def _levels(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Yield the events of log lines with their levels, if `extra` is a dict there or in the last variable above."""
+    assigned: dict[str, ast.expr] = {}
+    for node in sorted(_placed(tree), key=lambda each: each.lineno):
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)]):
+                assigned[name] = node.value
+            case ast.Call(func=ast.Attribute(value=ast.Name(id="logger"), attr=level)) if level != "log":
+                for extra in (keyword.value for keyword in node.keywords if keyword.arg == "extra"):
+                    fields = assigned.get(extra.id) if isinstance(extra, ast.Name) else extra
+                    found = re.match(r"{'event': '(\w+)'", ast.unparse(fields)) if fields else None
+                    if found:
+                        yield found[1], "error" if level == "exception" else level
+
+
+def _placed(tree: ast.Module) -> Iterator[ast.stmt | ast.expr]:
+    return (node for node in ast.walk(tree) if isinstance(node, ast.stmt | ast.expr))
 
 
 def _anchors(text: str) -> set[str]:
