@@ -14,6 +14,7 @@ from io import FileIO
 from pathlib import Path
 
 _SETTINGS = Path("/sys/kernel/mm/transparent_hugepage")
+_PAGEMAP = Path("/proc/self/pagemap")
 _COLLAPSE = 25  # MADV_COLLAPSE of madvise(2), since Linux 6.1
 _ENTRY_BYTES = 8  # of /proc/self/pagemap, one for each page; its highest bit is set if the page is in memory
 _PRESENT_BIT = 63
@@ -23,19 +24,24 @@ def use_huge_pages() -> int:
     """Move the memory that is in use now into huge pages; return their number.
 
     Memory of which less than half is in use stays as it is, so the process grows by a megabyte at most. Nothing happens
-    if the system has none to spare, cannot do it, or is set never to do it.
+    if the system has none to spare, cannot do it, does not say what is in use, or is set never to do it.
     """
     try:
-        size = int((_SETTINGS / "hpage_pmd_size").read_text())
-        permitted = "[never]" not in (_SETTINGS / "enabled").read_text()
-        pagemap = FileIO("/proc/self/pagemap")
+        used, size = _half_used_blocks()
     except OSError:
         return 0
     advise = ctypes.CDLL(None).madvise
     advise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    with pagemap:
-        used = [address for address in _blocks(size) if permitted and _is_half_used(pagemap, address, size)]
-        return sum(advise(address, size, _COLLAPSE) == 0 for address in used)
+    return sum(advise(address, size, _COLLAPSE) == 0 for address in used)
+
+
+def _half_used_blocks() -> tuple[list[int], int]:
+    """Return the addresses of the blocks to move, and their size in bytes. Raises `OSError`."""
+    size = int((_SETTINGS / "hpage_pmd_size").read_text())
+    if "[never]" in (_SETTINGS / "enabled").read_text():
+        return [], size
+    with FileIO(_PAGEMAP) as pagemap:
+        return [address for address in _blocks(size) if _is_half_used(pagemap, address, size)], size
 
 
 def _blocks(size: int) -> Iterator[int]:

@@ -20,7 +20,6 @@ import uvloop
 from sipbridge import __version__, file_descriptors, thread_names, thread_priority
 from sipbridge.app.cluster_wiring import recover_own, start_cluster
 from sipbridge.app.health import HealthMonitor
-from sipbridge.app.huge_pages import use_huge_pages
 from sipbridge.app.preflight import find_all_warnings, read_config
 from sipbridge.app.reloader import Reloader, log_warnings
 from sipbridge.app.systemd import SystemdNotifier
@@ -121,7 +120,6 @@ class Service:
         # Only when everything is open: a start that fails must not log token requests that it cancelled.
         self._reloader.warm_up(bridge.live_config.latest.centres.values())
         _relieve_collector()
-        use_huge_pages()
         # Not before: a start, or one that fails, must not hold up other programs.
         thread_priority.ask_for_real_time()
         style = Style.of_output()

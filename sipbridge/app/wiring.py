@@ -13,6 +13,7 @@ from sipbridge.aio import BackgroundTasks
 from sipbridge.app.chat_moves import MovingChats
 from sipbridge.app.chat_wiring import ChannelMaker, Sinks, box_of, start_context
 from sipbridge.app.cluster_wiring import make_cluster, share_records
+from sipbridge.app.huge_pages import use_huge_pages
 from sipbridge.app.live_config import LiveConfig
 from sipbridge.app.webhook_wiring import Webhooks, make_deliveries
 from sipbridge.calls.admission import Admission, Admitted
@@ -194,6 +195,8 @@ async def open_bridge(
         stack.push_async_callback(cluster.stop)
         await cluster.join(config.node.internal_url or url, http)
     deliveries.start()
+    # Not once calls arrive: it holds up the event loop.
+    use_huge_pages()
     # The user agent opens last and closes first: a call finds everything that it needs.
     stack.push_async_callback(user_agent.stop)
     sip = await user_agent.start()

@@ -100,8 +100,7 @@ def _voice_warnings(project: VoiceProjectConfig) -> Iterator[str]:
         yield from _websocket_warnings(project.agent)
     if project.tts_command is not None and shutil.which(project.tts_command[0]) is None:
         yield "tts_command: its program is not on this machine, so no utterance is spoken; install it, or give its path"
-    if isinstance(project.agent, PromptAgentConfig):
-        yield from _prompt_warnings(project.handoff)
+    yield from _take_back_warnings(project)
     yield from _destinations_named_like_end_signal(project.handoff)
     yield from _wide_routes(project.handoff)
 
@@ -135,9 +134,16 @@ def _uris_called(project: VoiceProjectConfig) -> Iterator[tuple[str, str, str | 
             yield f"handoff.destinations.{name}.uri", destination.uri, None
 
 
-def _prompt_warnings(handoff: HandoffConfig) -> Iterator[str]:
-    if handoff.take_back_seconds is not None:
+def _take_back_warnings(project: VoiceProjectConfig) -> Iterator[str]:
+    seconds = project.handoff.take_back_seconds
+    if seconds is None:
+        return
+    if isinstance(project.agent, PromptAgentConfig):
         yield "handoff.take_back_seconds: has no effect, as a recording cannot get its caller back; remove it"
+    elif not any(destination.signal for destination in project.handoff.destinations.values()):
+        yield "handoff.take_back_seconds: has no effect, as no destination sends a Signal; remove it"
+    elif seconds >= project.max_call_seconds:
+        yield "handoff.take_back_seconds: has no effect, as a call ends before; make it less than max_call_seconds"
 
 
 def _websocket_warnings(agent: WebsocketAgentConfig) -> Iterator[str]:

@@ -58,3 +58,16 @@ def test_a_system_without_huge_pages_is_left_alone(monkeypatch: pytest.MonkeyPat
     (tmp_path / "hpage_pmd_size").write_text(f"{BLOCK}\n")
     (tmp_path / "enabled").write_text("always madvise [never]\n")
     assert use_huge_pages() == 0
+
+
+@pytest.mark.parametrize("is_readable", [True, False])
+def test_a_start_goes_on_if_the_system_does_not_say_what_is_in_use(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, is_readable: bool
+) -> None:
+    monkeypatch.setattr(huge_pages, "_SETTINGS", tmp_path)
+    (tmp_path / "hpage_pmd_size").write_text(f"{BLOCK}\n")
+    (tmp_path / "enabled").write_text("[always] madvise never\n")
+    # The memory of this process can be opened, but not read at address 0.
+    monkeypatch.setattr(huge_pages, "_PAGEMAP", Path("/proc/self/mem") if is_readable else tmp_path / "none")
+    monkeypatch.setattr(huge_pages, "_blocks", lambda _size: iter([0]))
+    assert use_huge_pages() == 0

@@ -222,3 +222,32 @@ def test_a_recording_that_cannot_get_its_caller_back_is_warned_of(tmp_path: Path
     content["clients"]["acme"]["projects"]["billing"]["handoff"]["take_back_seconds"] = 30
     (warning,) = find_warnings(load(tmp_path, content))
     assert warning.startswith(f"{PROJECT}.handoff.take_back_seconds: has no effect")
+
+
+WEBSOCKET = {"type": "websocket", "url": "wss://agent.example"}
+QUIET_DESTINATION = {"care": {"method": "release", "signal": False}}
+
+
+@pytest.mark.parametrize(
+    ("limits", "destinations", "why"),
+    [
+        ({"max_call_seconds": 31}, {}, None),
+        ({"max_call_seconds": 30}, {}, "a call ends before"),
+        ({}, QUIET_DESTINATION, "no destination sends a Signal"),
+        ({}, {**QUIET_DESTINATION, "sales": {"method": "release"}}, None),
+    ],
+)
+def test_a_take_back_that_cannot_happen_is_warned_of(
+    tmp_path: Path, limits: dict[str, int], destinations: dict[str, Any], why: str | None
+) -> None:
+    handoff = {
+        "default": "care",
+        "take_back_seconds": 30,
+        "destinations": destinations or {"care": {"method": "release"}},
+    }
+    found = find_warnings(load(tmp_path, {**with_project(agent=WEBSOCKET, handoff=handoff, **limits), **QUIET}))
+    if why is None:
+        assert found == []
+    else:
+        (warning,) = found
+        assert warning.startswith(f"{PROJECT}.handoff.take_back_seconds: has no effect, as {why}")
