@@ -73,6 +73,8 @@ class Call:
         # Steps that only the end of the call waits for.
         self.background = BackgroundTasks()
         self.began_at = time.monotonic()
+        # When the conversation has to end, in seconds of the loop's clock. Known once it begins.
+        self.time_limit = float("inf")
         self.record = CallRecord(
             call_id=identity.call_id,
             sip_call_id=identity.sip_call_id,
@@ -211,6 +213,7 @@ class Call:
             at=self.timestamp(),
             utterance=request.utterance,
             data=request.data,
+            earlier=self.record.handoff,
         )
         self.update(state=CallState.HANDING_OFF, handoff=handoff, earlier_handoff=self.record.handoff)
         self.decided.set_result(plan)

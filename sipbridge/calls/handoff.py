@@ -50,8 +50,7 @@ async def hand_off(call: Call, plan: HandoffPlan) -> Outcome | None:
     try:
         await _play_out(call, keep=may_take_back(call, plan))
         await _speak(call, speech)
-        if call.hold_clip is not None:
-            call.hold_audio.start(call.hold_clip)
+        call.hold_audio.start(call.hold_clip)
         await _store_record(call, plan)
         await _post_transcript(call)
         _check_leg(call)

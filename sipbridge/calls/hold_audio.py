@@ -19,9 +19,10 @@ class HoldAudio:
         self._leg = leg
         self._playing: asyncio.Task[None] | None = None
 
-    def start(self, clip: str) -> None:
-        """Play a looped clip."""
-        self._playing = asyncio.create_task(self._play(clip))
+    def start(self, clip: str | None) -> None:
+        """Play a looped clip, if there is one and none is playing."""
+        if clip is not None and self._playing is None:
+            self._playing = asyncio.create_task(self._play(clip))
 
     async def stop(self) -> None:
         """Stop at once; what the leg is commanded next follows the audio. May be called at any time."""

@@ -139,20 +139,32 @@ async def _recover(call: Unfinished, context: CallContext, turn: _Turn) -> None:
 
 
 def _merge(journalled: CallRecord, stored: CallRecord | None) -> CallRecord:
-    """Return the store's record with what only the journal knows: the end of the leg, the Signal's parameters."""
+    """Return the store's record with what only the journal knows: the end of the leg, the Signal's parameters.
+
+    Either may have a later handoff than the other.
+    """
     if stored is None:
         return journalled
     record = stored.changed(ended_at=journalled.ended_at, ended_by=journalled.ended_by)
-    return _with_handoff(record, parameters=journalled.handoff.parameters) if journalled.handoff else record
+    handoff, known = journalled.handoff, stored.handoff
+    if handoff is None or (known is not None and known.handoff_at > handoff.handoff_at):
+        return record
+    if known is None or known.handoff_at < handoff.handoff_at:
+        return journalled
+    return record if known.parameters else _with_handoff(record, parameters=handoff.parameters)
 
 
 async def _settle(record: CallRecord, call: Unfinished, context: CallContext, turn: _Turn) -> _Recovered:
     """Signal the contact unless that is impossible or too late, and close the record."""
     project = context.config.find_voice_project(record.client, record.project)
     reason = turn.cause.reason
-    if call.signal is not None:
-        sent = SIGNAL_OUTCOMES[call.signal]
-        return _Recovered(_close(record, call.signal, sent.result, reason), Outcome(sent.result, SIGNALLED_BEFORE))
+    signal = call.signal or _recorded_signal(record)
+    if signal is not None:
+        result = SIGNAL_OUTCOMES[signal].result
+        if _was_taken_back(record):
+            # The Signal was that of the earlier handoff, and none says how the rest of the call went.
+            signal, result = SignalResult.DUPLICATE, Result.INDETERMINATE
+        return _Recovered(_close(record, signal, result, reason), Outcome(result, SIGNALLED_BEFORE))
     if record.ended_at is not None:
         return _unsignalled(record, BYE_UNKNOWN, reason) if call.bye_unknown else _hung_up_before(record, reason)
     if project is None:
@@ -166,11 +178,23 @@ async def _settle(record: CallRecord, call: Unfinished, context: CallContext, tu
     visible = await _put(record, context)
     parameters = signal_parameters(project.handoff, record, plan, call.headers, context.pop_url)
     record = _with_handoff(record, parameters=parameters)
-    result = await _signal(record, project, parameters, context, turn)
+    sent = await _signal(record, project, parameters, context, turn)
     # That takes a minute if CXone is down. A record that was erased meanwhile must not come back.
     erased = visible and await _is_erased(record, context)
-    outcome = SIGNAL_OUTCOMES[result]
-    return _Recovered(_close(record, result, outcome.result, reason), outcome, erased)
+    outcome = SIGNAL_OUTCOMES[sent]
+    return _Recovered(_close(record, sent, outcome.result, reason), outcome, erased)
+
+
+def _recorded_signal(record: CallRecord) -> SignalResult | None:
+    """Return the result of a Signal that may have reached CXone, by the record: one that went out without a claim."""
+    found = {handoff.signal for handoff in (record.earlier_handoff, record.handoff) if handoff is not None}
+    arrived = (SignalResult.ACCEPTED, SignalResult.REFUSED, SignalResult.UNKNOWN)
+    return next((result for result in arrived if result in found), None)
+
+
+def _was_taken_back(record: CallRecord) -> bool:
+    """True if an agent got the caller back. Then the handoff in progress, if any, sent no Signal."""
+    return any(handoff is not None and handoff.taken_back for handoff in (record.earlier_handoff, record.handoff))
 
 
 def _hung_up_before(record: CallRecord, reason: str) -> _Recovered:
@@ -221,15 +245,13 @@ async def _signal_until_delivered(
 
 def _hand_off(record: CallRecord, plan: HandoffPlan) -> CallRecord:
     """Start the handoff in the record. What an agent sent with an earlier one is kept for the human agent."""
-    before = record.handoff
     handoff = start_handoff(
         # The dialog no longer exists: nothing but the Signal can move the caller.
         replace(plan, method="release"),
         shared_id=record.shared_id,
         requested_by="bridge",
         at=now(),
-        utterance=before.utterance if before else "",
-        data=before.data if before else {},
+        earlier=record.handoff,
     )
     return record.changed(state=CallState.HANDING_OFF, handoff=handoff)
 

@@ -100,9 +100,9 @@ async def _answer(call: Call) -> None:
 
 async def _serve(call: Call) -> Outcome:
     """Let the caller talk to the agent, then hand off or end; again if the agent gets them back. Raises `LegEnded`."""
-    time_limit = asyncio.get_running_loop().time() + call.project_config.max_call_seconds
+    call.time_limit = asyncio.get_running_loop().time() + call.project_config.max_call_seconds
     while True:
-        decision = await _converse(call, time_limit)
+        decision = await _converse(call)
         if isinstance(decision, Ending):
             return await end_conversation(call, decision)
         outcome = await hand_off(call, decision)
@@ -110,12 +110,14 @@ async def _serve(call: Call) -> Outcome:
             return outcome
 
 
-async def _converse(call: Call, until: float) -> HandoffPlan | Ending:
+async def _converse(call: Call) -> HandoffPlan | Ending:
     """Run the conversation until the agent, the API, the caller or a time limit decides its end. Raises `LegEnded`.
 
-    `until` is a time of the loop's clock. An agent that was kept goes on.
+    An agent that was kept goes on.
     """
-    time_limit = asyncio.get_running_loop().call_at(until, _hand_off_to_default, call, HandoffReason.MAX_CALL_SECONDS)
+    time_limit = asyncio.get_running_loop().call_at(
+        call.time_limit, _hand_off_to_default, call, HandoffReason.MAX_CALL_SECONDS
+    )
     kept, call.talking = call.talking, None
     talking = kept or asyncio.ensure_future(_talk(call))
     watching = asyncio.ensure_future(_watch_media(call))

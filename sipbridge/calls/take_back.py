@@ -14,7 +14,7 @@ from sipbridge.aio import wait_any
 from sipbridge.calls.call import Call
 from sipbridge.calls.events import TakeBackDone
 from sipbridge.calls.model import CallState
-from sipbridge.calls.outcomes import AGENT_LOST, TAKEN_BACK
+from sipbridge.calls.outcomes import AGENT_LOST, TAKEN_BACK, HandoffReason
 from sipbridge.calls.ports.agents import Conversation
 from sipbridge.errors import LegEnded
 from sipbridge.handoffs.destinations import HandoffPlan
@@ -22,10 +22,15 @@ from sipbridge.handoffs.outcome import Outcome, Result
 
 logger = logging.getLogger(__name__)
 
+# The bridge requests these handoffs because the conversation cannot go on.
+_FINAL_REASONS = frozenset({HandoffReason.DRAINING, HandoffReason.MEDIA_TIMEOUT})
+
 
 def may_take_back(call: Call, plan: HandoffPlan) -> bool:
     """Return True if the agent is to get the caller back if CXone does not take them."""
-    return plan.signal and not call.signalled and call.project_config.handoff.take_back_seconds is not None
+    handoff = call.record.handoff
+    is_final = handoff is not None and handoff.requested_by == "bridge" and handoff.reason in _FINAL_REASONS
+    return plan.signal and not call.signalled and not is_final and _returns_in_time(call)
 
 
 async def keep_agent(call: Call) -> bool:
@@ -46,18 +51,18 @@ async def keep_agent(call: Call) -> bool:
 async def take_back(call: Call) -> bool:
     """Wait for CXone to take the caller. If it does not, let agent and caller talk again, and return True.
 
-    Return False at once if the agent is not kept, and as soon as it leaves or the bridge drains. A BYE that comes
-    before the two are connected again means that CXone has the caller.
+    Return False at once if the agent is not kept, or would have no time left, and as soon as it leaves or the bridge
+    drains. A BYE that comes before the two are connected again means that CXone has the caller.
     """
     conversation, talking = call.conversation, call.talking
-    if not call.keeps_agent or conversation is None or talking is None:
+    if not call.keeps_agent or conversation is None or talking is None or not _returns_in_time(call):
         return False
     began_at = time.monotonic()
     await wait_any(call.leg.ended, talking, call.drained, timeout=call.project_config.handoff.take_back_seconds)
-    if call.leg.ended.done() or call.drained.done():
+    if call.leg.ended.done() or talking.done() or call.drained.done():
         return False
-    returned = not talking.done() and await _unmute(call, conversation) and not talking.done()
-    if call.leg.ended.done():
+    returned = await _unmute(call, conversation) and not talking.done()
+    if call.leg.ended.done() or call.drained.done():
         return False
     outcome = Outcome(Result.SUCCESS, TAKEN_BACK.reason) if returned else AGENT_LOST
     call.emit(TakeBackDone(call.record, outcome, time.monotonic() - began_at))
@@ -69,6 +74,12 @@ def resume_conversation(call: Call) -> None:
     call.keeps_agent = False
     call.decided = asyncio.get_running_loop().create_future()
     call.update(state=CallState.TALKING)
+
+
+def _returns_in_time(call: Call) -> bool:
+    """Return False if the conversation would have to end before the agent gets the caller back, or never does."""
+    seconds = call.project_config.handoff.take_back_seconds
+    return seconds is not None and asyncio.get_running_loop().time() + seconds < call.time_limit
 
 
 async def _unmute(call: Call, conversation: Conversation) -> bool:

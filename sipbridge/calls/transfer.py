@@ -104,6 +104,8 @@ async def _release(call: Call, signal: SignalResult | None, unsignalled: Confirm
     """
     began_at = time.monotonic()
     if signal in (SignalResult.ACCEPTED, SignalResult.UNKNOWN):
+        # Again, if a destination hung up while it was being joined.
+        call.hold_audio.start(call.hold_clip)
         if await take_back(call):
             return _done(call, "release", Transfer.of(Confirmation.TAKEN_BACK, TAKEN_BACK), 0, began_at)
         grace = call.project_config.handoff.release_grace_seconds - (time.monotonic() - began_at)

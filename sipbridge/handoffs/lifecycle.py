@@ -11,9 +11,20 @@ from sipbridge.handoffs.record import HandoffRecord, HandoffState
 
 
 def start_handoff(
-    plan: HandoffPlan, *, shared_id: str, requested_by: str, at: datetime, utterance: str, data: Mapping[str, Any]
+    plan: HandoffPlan,
+    *,
+    shared_id: str,
+    requested_by: str,
+    at: datetime,
+    utterance: str = "",
+    data: Mapping[str, Any] | None = None,
+    earlier: HandoffRecord | None = None,
 ) -> HandoffRecord:
-    """Return the record of a handoff that starts now."""
+    """Return the record of a handoff that starts now.
+
+    What the agent sent with an `earlier` one is kept for the human agent, unless it sends others.
+    """
+    known = earlier.data if earlier else {}
     return HandoffRecord(
         state=HandoffState.INITIATED,
         shared_id=shared_id,
@@ -21,8 +32,8 @@ def start_handoff(
         method=plan.method,
         reason=plan.reason,
         requested_by=requested_by,
-        utterance=utterance,
-        data=dict(data),
+        utterance=utterance or (earlier.utterance if earlier else ""),
+        data={**known, **(data or {})},
         handoff_at=at,
     )
 

@@ -6,6 +6,7 @@ import pytest
 
 from sipbridge.calls.events import SignalSent
 from sipbridge.calls.model import CallRecord
+from sipbridge.errors import LegEnded
 from sipbridge.handoffs.record import HandoffState
 from tests.calls.world import World
 
@@ -54,6 +55,15 @@ async def test_hold_audio_goes_on_while_a_destination_rings_and_falls_back_to_re
     steps = world.journal.only("caller.play", "caller.stop", "dial", "caller.hang_up")
     assert sorted(steps[:2]) == sorted([PLAY, "dial"])
     assert steps[2:] == ["caller.hang_up", STOP]
+
+
+async def test_hold_audio_begins_again_if_a_destination_hangs_up_while_it_is_joined() -> None:
+    world = _holding_world()
+    world.leg.joining = LegEnded("the destination has hung up")
+    world.journal.when("dial", world.desk.far_end_answers)
+    await _hand_off(world, "dial", destination="team")
+    steps = world.journal.only("caller.play", "caller.stop", "caller.hang_up")
+    assert steps == [PLAY, STOP, PLAY, "caller.hang_up", STOP]
 
 
 async def test_a_conversation_without_a_handoff_has_no_hold_audio() -> None:

@@ -337,3 +337,96 @@ async def test_a_call_whose_contact_was_signalled_through_another_is_not_signall
     world = World()
     await recover([Unfinished(_record(world), {}, SignalResult.DUPLICATE)], world.call.context)
     assert world.centre.signals == []
+
+
+# ------------------------------------------------------------ after a take-back
+
+
+FIRST_AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+
+
+def _returned(world: World, **changes: object) -> CallRecord:
+    """The record of a caller whom the agent got back."""
+    first = _requested_handoff().changed(
+        handoff_at=FIRST_AT,
+        state=HandoffState.FAILED,
+        signal="accepted",
+        parameters={"p1": "sales"},
+        transfer="taken_back",
+        taken_back=True,
+    )
+    return _record(world, **{"handoff": first, "state": CallState.TALKING, **changes})
+
+
+def _again(first: CallRecord, **changes: object) -> CallRecord:
+    """The record of a second handoff of that caller."""
+    second = _requested_handoff().changed(handoff_at=FIRST_AT + timedelta(minutes=1), **changes)
+    return first.changed(state=CallState.HANDING_OFF, handoff=second, earlier_handoff=first.handoff)
+
+
+def _outcome(record: CallRecord) -> tuple[str, HandoffState, Result | None]:
+    assert record.handoff is not None
+    return record.handoff.signal, record.handoff.state, record.result
+
+
+async def test_a_crash_in_a_second_handoff_does_not_count_as_the_success_of_the_first() -> None:
+    world = World()
+    first = _returned(world)
+    await world.store.put(_again(first, signal="duplicate", parameters={"p1": "second"}))
+    record = await _recovered(world, Unfinished(_again(first), {}, SignalResult.ACCEPTED))
+    assert world.centre.signals == []
+    assert _outcome(record) == ("duplicate", HandoffState.FAILED, Result.INDETERMINATE)
+    assert record.handoff is not None
+    assert record.handoff.parameters == {"p1": "second"}
+    assert record.earlier_handoff == first.handoff
+    assert world.observer.one(CallRecovered).outcome.reason == "signalled_before"
+
+
+async def test_a_second_handoff_that_only_the_journal_knows_is_kept() -> None:
+    world = World()
+    first = _returned(world)
+    await world.store.put(first)
+    record = await _recovered(world, Unfinished(_again(first), {}, SignalResult.ACCEPTED))
+    assert record.earlier_handoff == first.handoff
+    assert _outcome(record) == ("duplicate", HandoffState.FAILED, Result.INDETERMINATE)
+
+
+async def test_a_second_handoff_that_only_the_store_knows_has_no_parameters_of_the_first() -> None:
+    world = World()
+    first = _returned(world)
+    await world.store.put(_again(first))
+    journalled = first.changed(handoff=_requested_handoff().changed(handoff_at=FIRST_AT, parameters={"p1": "sales"}))
+    record = await _recovered(world, Unfinished(journalled, {}, SignalResult.ACCEPTED))
+    assert record.handoff is not None
+    assert record.handoff.parameters == {}
+    assert record.earlier_handoff == first.handoff
+
+
+async def test_a_crash_in_the_conversation_after_a_take_back_is_indeterminate() -> None:
+    world = World()
+    first = _returned(world)
+    await world.store.put(first)
+    journalled = first.changed(handoff=_requested_handoff().changed(handoff_at=FIRST_AT))
+    record = await _recovered(world, Unfinished(journalled, {}, SignalResult.ACCEPTED))
+    assert _outcome(record) == ("accepted", HandoffState.FAILED, Result.INDETERMINATE)
+    assert record.handoff == first.handoff
+
+
+@pytest.mark.parametrize("is_second", [False, True])
+async def test_a_contact_whose_record_alone_has_a_signal_is_not_signalled_again(*, is_second: bool) -> None:
+    """The claim of that Signal could not be made, and a rescuer has no journal."""
+    world = World()
+    first = _returned(world)
+    await world.store.put(_again(first) if is_second else first)
+    record = await _recovered(world, Unfinished(_record(world), {}))
+    assert world.centre.signals == []
+    assert record.result is Result.INDETERMINATE
+    assert world.observer.one(CallRecovered).outcome.reason == "signalled_before"
+
+
+async def test_a_contact_whose_signal_did_not_arrive_by_its_record_is_signalled() -> None:
+    world = World()
+    handoff = _requested_handoff().changed(signal="undelivered", state=HandoffState.INITIATED)
+    await world.store.put(_record(world, handoff=handoff, state=CallState.HANDING_OFF))
+    await _recovered(world, Unfinished(_record(world), {}))
+    assert len(world.centre.signals) == 1

@@ -153,6 +153,16 @@ async def test_a_second_handoff_goes_through_without_a_signal_and_is_not_taken_b
     assert len(world.observer.of(TakeBackDone)) == 1
 
 
+async def test_a_second_handoff_keeps_what_the_agent_sent_with_the_first() -> None:
+    world = World(handoff=TAKE_BACK)
+    await _take_back(world, utterance="One moment.", data={"ticket": "7", "mood": "calm"})
+    world.request_handoff(data={"mood": "angry"})
+    record = await world.finish()
+    assert record.handoff is not None
+    assert record.handoff.data == {"ticket": "7", "mood": "angry"}
+    assert record.handoff.utterance == "One moment."
+
+
 async def test_milestones_show_both_handoffs() -> None:
     world = World(handoff=TAKE_BACK)
     await _take_back(world)
@@ -226,7 +236,20 @@ async def test_an_agent_that_leaves_on_hold_does_not_get_its_caller_back() -> No
     assert record.handoff is not None
     assert (record.handoff.transfer, record.ended_by) == ("released", "bridge")
     assert "agent.unmute" not in world.journal.steps
-    assert world.observer.one(TakeBackDone).outcome.reason == "agent_lost"
+    assert not world.observer.of(TakeBackDone)
+
+
+async def test_a_caller_whom_cxone_takes_after_the_agent_has_left_counts_as_no_take_back() -> None:
+    world = World(handoff=NEVER | {"release_grace_seconds": 5})
+    await _hold(world)
+    world.conversation.ends()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    world.leg.far_end_hangs_up()
+    record = await world.finish()
+    assert record.handoff is not None
+    assert record.handoff.transfer == "released_by_peer"
+    assert not world.observer.of(TakeBackDone)
 
 
 @pytest.mark.parametrize("error", [LegEnded("the agent has hung up"), RuntimeError("broken")])
@@ -299,6 +322,68 @@ async def test_a_bridge_that_drains_gives_no_caller_back() -> None:
     record = await world.finish()
     assert record.handoff is not None
     assert record.handoff.transfer == "released"
+
+
+async def test_a_handoff_by_the_drain_is_not_taken_back() -> None:
+    world = World(handoff=TAKE_BACK)
+    await world.start_conversation()
+    world.call.drain()
+    await _is_released(world, "draining")
+
+
+async def test_a_call_that_the_drain_found_ringing_is_not_taken_back() -> None:
+    world = World(handoff=TAKE_BACK)
+    world.journal.when("caller.answer", world.call.drain)
+    world.begin()
+    await _is_released(world, "draining")
+
+
+async def test_a_handoff_by_the_time_limit_is_not_taken_back() -> None:
+    world = World(handoff=TAKE_BACK, max_call_seconds=1)
+    await world.start_conversation()
+    await _is_released(world, "max_call_seconds")
+
+
+async def test_a_handoff_of_a_caller_without_audio_is_not_taken_back() -> None:
+    world = World(handoff=TAKE_BACK, media_timeout_seconds=0.1, on_media_timeout="handoff")
+    await world.start_conversation()
+    world.leg.packets = 7
+    await _is_released(world, "media_timeout")
+
+
+async def test_a_caller_who_would_come_back_after_the_time_limit_is_not_taken_back() -> None:
+    world = World(handoff={"take_back_seconds": 30}, max_call_seconds=20)
+    await world.start_conversation()
+    world.request_handoff(reason="asked")
+    await _is_released(world, "asked")
+
+
+async def test_a_reason_of_the_agent_does_not_prevent_a_take_back() -> None:
+    world = World(handoff=TAKE_BACK)
+    await _take_back(world, reason="draining")
+    assert world.handoff.taken_back
+    await _end(world)
+
+
+@pytest.mark.parametrize("command", ["drain", "yield_to_rescuer"])
+async def test_a_bridge_that_stops_while_the_agent_is_connected_again_gives_no_caller_back(command: str) -> None:
+    world = World(handoff=TAKE_BACK)
+    world.journal.when("agent.unmute", getattr(world.call, command))
+    await world.start_conversation()
+    world.request_handoff(reason="asked")
+    record = await world.finish()
+    assert record.handoff is not None
+    assert (record.handoff.reason, record.handoff.transfer) == ("asked", "released")
+    assert record.earlier_handoff is None
+    assert not world.observer.of(TakeBackDone)
+
+
+async def _is_released(world: World, reason: str) -> None:
+    """Wait for the end of a handoff for this reason, which the agent does not notice."""
+    record = await world.finish()
+    assert record.handoff is not None
+    assert (record.handoff.reason, record.handoff.transfer) == (reason, "released")
+    assert "agent.mute" not in world.journal.steps
 
 
 async def test_hold_audio_stops_before_the_agent_is_connected_again() -> None:

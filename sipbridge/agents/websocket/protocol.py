@@ -31,7 +31,7 @@ class Stream(Protocol):
         """Send a DTMF digit of the caller."""
 
     def pause(self) -> None:
-        """Note that no audio of the caller comes until `resume`."""
+        """Note that no audio passes until `resume`, and that what was queued has been dropped."""
 
     def resume(self) -> None:
         """Note that audio comes again."""

@@ -423,6 +423,18 @@ async def test_a_muted_agent_neither_hears_nor_speaks_and_its_marks_come_back(si
     assert site.audio.played < len(site.audio.audio)
 
 
+async def test_pending_marks_come_back_when_the_agent_is_muted(site: Site) -> None:
+    conversation, _, agent = await site.start_stream()
+    agent.send_audio(FRAME * 2)
+    agent.send_event("mark", mark={"name": "pending"})
+    await agent.settle()
+    assert agent.unread.empty()
+    await conversation.mute(make_handoff(requested_by="agent"))
+    await agent.settle()
+    assert not agent.unread.empty()
+    assert (await agent.next("mark"))["mark"]["name"] == "pending"
+
+
 async def test_an_agent_that_did_not_request_the_handoff_is_notified_of_it(site: Site) -> None:
     conversation, _, agent = await site.start_stream()
     await conversation.mute(make_handoff(requested_by="api"))

@@ -85,8 +85,10 @@ class MediaStream:
         self._connection.send(self._messages.dtmf(digit))
 
     def pause(self) -> None:
-        """Note since when no audio comes."""
+        """Note since when no audio comes. What was queued is dropped and counts as played, so all marks go back."""
         self._paused_at = time.monotonic()
+        self._playback.refresh()
+        self._return_marks()
 
     def resume(self) -> None:
         """Advance the timestamps by the pause."""
