@@ -98,7 +98,7 @@ class Cluster:
         self.takeover_counts = TakeoverCounts()
         self.takeover: Takeover | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._rescuing: asyncio.Task[None] | None = None
+        self._rescuing: dict[str, asyncio.Task[None]] = {}  # by the epoch that is taken over
 
     def journal(self, local: CallJournal) -> SharedJournal:
         """Return the local journal together with the open calls in Redis."""
@@ -146,7 +146,7 @@ class Cluster:
 
     async def stop(self) -> None:
         """Renew and rescue no more. A takeover that is interrupted is done by another node."""
-        for task in (*self._tasks, *([self._rescuing] if self._rescuing else [])):
+        for task in (*self._tasks, *self._rescuing.values()):
             await cancel_and_wait(task)
 
     async def close(self) -> None:
@@ -237,7 +237,7 @@ class Cluster:
         if self.lease.state is not before:
             self._changed(controls, why)
         controls.withhold_readiness(self._obstacle())
-        self._rescue_next()
+        self._rescue_dead()
         await self._watch_replication()
 
     def _obstacle(self) -> str | None:
@@ -268,22 +268,22 @@ class Cluster:
             if former not in ("", self._history):
                 self.open_calls.write_all()
 
-    def _rescue_next(self) -> None:
-        """Take over the dead nodes, unless that is in progress."""
+    def _rescue_dead(self) -> None:
+        """Take over the dead nodes, each on its own: CXone may be down for the calls of one. They are wards, so few."""
+        self._rescuing = {epoch: task for epoch, task in self._rescuing.items() if not task.done()}
         takeover = self.takeover
-        is_busy = self._rescuing is not None and not self._rescuing.done()
-        if takeover is None or is_busy or self.lease.state is not LeaseState.HELD:
+        if takeover is None or self.lease.state is not LeaseState.HELD:
             return
-        dead = self.fleet.dead(time.monotonic())
-        if dead:
-            self._rescuing = asyncio.create_task(self._rescue(takeover, dead), name="node-takeover")
+        for ward in self.fleet.dead(time.monotonic()):
+            epoch = ward.listed.epoch
+            if epoch not in self._rescuing:
+                self._rescuing[epoch] = asyncio.create_task(self._rescue(takeover, ward), name="node-takeover")
 
-    async def _rescue(self, takeover: Takeover, dead: list[Ward]) -> None:
-        for ward in dead:
-            node = ward.listed
-            try:
-                await takeover.run(node, may_be_old=not ward.was_seen)
-            except StoreError as error:
-                logger.warning("takeover of %s interrupted: %s", node.id, error, extra={"event": "takeover_failed"})
-            except Exception:
-                logger.exception("takeover of %s failed", node.id, extra={"event": "internal_error"})
+    async def _rescue(self, takeover: Takeover, ward: Ward) -> None:
+        node = ward.listed
+        try:
+            await takeover.run(node, may_be_old=not ward.was_seen)
+        except StoreError as error:
+            logger.warning("takeover of %s interrupted: %s", node.id, error, extra={"event": "takeover_failed"})
+        except Exception:
+            logger.exception("takeover of %s failed", node.id, extra={"event": "internal_error"})

@@ -70,8 +70,9 @@ class Renewal(NamedTuple):
 class Ward:
     """Another node that this one may have to rescue. Times are seconds of the monotonic clock.
 
-    `alive_at` is that of its last sign of life; `was_seen` is true if there was one but that it became a ward. `lease`
-    is None without one; `lease_is_known` is false until Redis was asked.
+    `alive_at` is that of its last sign of life; `was_seen` is true if there was one but that it became a ward, unless a
+    time in which this node saw nothing has followed. `lease` is None without one; `lease_is_known` is false until Redis
+    was asked.
     """
 
     listed: Listed
@@ -146,7 +147,9 @@ class Fleet:
         """Note that this node has renewed its lease, by a request of `sent_at`, and what that has shown."""
         if sent_at - self._renewed_at > self._lease_seconds:
             # This node saw nothing meanwhile: Redis was away, or the process stood still.
+            # A ward may have been dead for as long, and its calls over.
             for ward in self._wards.values():
+                ward.was_seen &= now - ward.alive_at <= self._lease_seconds
                 ward.alive_at = now
         self._renewed_at = sent_at
         if (seen.epoch, seen.others) != (self._own_epoch, self._listed):

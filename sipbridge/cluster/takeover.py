@@ -63,7 +63,7 @@ class TakeoverCounts:
 
 
 class Takeover:
-    """The takeover of dead nodes, one after another; and the reservation of those that this start recovers itself."""
+    """The takeover of dead nodes, of several at once; and the reservation of those that this start recovers itself."""
 
     def __init__(
         self,

@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 
 from sipbridge.calls.ports.cxone import SignalResult
+from sipbridge.calls.ports.store import CallJournal, RecordStore, Unfinished
 from sipbridge.cluster import Cluster, NodeSettings
 from sipbridge.cluster import cluster as module
 from sipbridge.cluster.lease import LeaseState
+from sipbridge.cluster.takeover import Takeover
 from sipbridge.config import StoreConfig
 from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import ConfigError, HttpNotReached
@@ -21,8 +23,9 @@ from sipbridge.http.node_headers import NODE, PROBE
 from sipbridge.store import open_chat_store
 from sipbridge.store.journal import entries
 from sipbridge.store.redis import keys
+from sipbridge.store.redis.server import Server
 from sipbridge.web import NodeReport, OtherNode
-from tests.fakes import FakeCallJournal, Journal
+from tests.fakes import FakeCallJournal, FakeStore, Journal
 from tests.harness.programs.redis import RedisServer, redis_server
 from tests.store.chats.chats import make_chat
 from tests.store.records import make_record
@@ -244,6 +247,43 @@ async def until(is_so: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
         while not is_so():  # noqa: ASYNC110 (there is no notification)
             await asyncio.sleep(0.01)
+
+
+async def test_a_takeover_that_takes_long_delays_no_other_one(
+    node: Cluster, own_redis: RedisServer, clock: Time
+) -> None:
+    begun: list[str] = []
+    may_end, server = asyncio.Event(), Server(RedisUrl.parse(own_redis.url))
+
+    async def recover(calls: list[Unfinished], journal: CallJournal, *_: object) -> None:
+        begun.extend(call.record.call_id for call in calls)
+        await may_end.wait()
+        for call in calls:
+            journal.stored(call.record.call_id)
+
+    dead = {f"call-{name}": make_node(own_redis, f"node-{name}") for name in ("b", "c")}
+    for call_id, other in dead.items():
+        await join(other)
+        await other.open_calls.confirm(other.open_calls.begin(entries.began(make_record(call_id), {})))
+        own_redis.run("DEL", keys.LEASE + other.settings.id)
+    release, take = node.chat_owners.release, node.witnesses.take
+    node.takeover = Takeover(server, node.lease, open_no_store, recover, release, take, node.takeover_counts)
+    for _ in range(4):
+        await node.turn(Controls())
+        clock.now += LEASE
+    await until(lambda: set(begun) == set(dead))
+    await node.turn(Controls())
+    may_end.set()
+    await until(lambda: node.takeover_counts.nodes == len(dead))
+    assert own_redis.run("HKEYS", keys.NODES) == [node.lease.epoch]
+    assert len(begun) == len(dead), "each once"
+    for other in dead.values():
+        await other.close()
+    await server.close()
+
+
+async def open_no_store() -> RecordStore:
+    return FakeStore(Journal())
 
 
 async def test_the_nodes_are_listed_as_their_leases_show_them(node: Cluster, own_redis: RedisServer) -> None:

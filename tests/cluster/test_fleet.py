@@ -94,6 +94,17 @@ def test_a_node_that_saw_nothing_for_a_while_waits_again(fleet: Fleet) -> None:
     assert dead(fleet, back_at + 30) == [other().listed]
 
 
+@pytest.mark.parametrize("responds", [True, False])
+def test_a_node_that_may_have_died_hours_ago_counts_as_not_seen(fleet: Fleet, *, responds: bool) -> None:
+    """Redis was away, and only probes show if the node was alive meanwhile."""
+    see_turns(fleet, 0, 27, other("7"))
+    back_at = 4 * 3600
+    if responds:
+        fleet.reached("b", back_at - TURN)
+    see_turns(fleet, back_at, back_at + 30, other())
+    assert [ward.was_seen for ward in fleet.dead(back_at + 30)] == [responds]
+
+
 def test_a_renewal_counts_from_its_request_since_the_process_may_have_stood_still_then(fleet: Fleet) -> None:
     see(fleet, 60, other("1"), sent_at=0)
     assert not fleet.cannot_be_rescued(60)
