@@ -130,7 +130,7 @@ def test_the_next_start_ends_the_trace_of_a_call_that_was_killed(
         spans = collector.trace_of("sipbridge.call_id", call_id, "call")
     assert len({span.trace_id for span in spans}) == 1
     assert spans[-1].attributes["sipbridge.recovered"] is True
-    assert tree(spans)["call"][:2] == ["agent", "setup"]
+    assert tree(spans)["call"] == ["agent", "setup", "conversation", "handoff"]
 
 
 def test_agents_get_the_trace_of_their_call(tmp_path: Path, cxone: Simulator, collector: TraceCollector) -> None:

@@ -112,7 +112,10 @@ class CallTraces:
         record, before = event.record, event.interrupted.handoff
         begun = record.handoff if before is None else None
         if before is None or before.taken_back:
-            self._conversation(event.interrupted, begun.handoff_at if begun else record.ended_at)
+            # The journal has a call before its 200, whose time the crash may have lost.
+            answered_at = event.interrupted.answered_at or record.started_at
+            talking = event.interrupted.changed(answered_at=answered_at)
+            self._conversation(talking, begun.handoff_at if begun else record.ended_at)
         if record.handoff is not None and (before is None or is_in_progress(before)):
             self._handoff(record, record.handoff, event.outcome)
         self._call(record, event.outcome, {"sipbridge.recovered": True})

@@ -140,6 +140,9 @@ def test_a_recovered_conversation_lasts_until_the_handoff_of_the_recovery() -> N
     conversation, handoff, _ = spans_of(CallRecovered(ENDED, OK, ENDED.changed(handoff=None)))
     assert (conversation.name, seconds(conversation)) == ("conversation", (0.25, 30))
     assert (handoff.name, seconds(handoff)) == ("handoff", (30, 31.5))
+    journalled = ENDED.changed(handoff=None, answered_at=None)
+    conversation, *_ = spans_of(CallRecovered(ENDED.changed(answered_at=None), OK, journalled))
+    assert (conversation.name, seconds(conversation)) == ("conversation", (0, 30))
 
 
 def test_a_handoff_that_had_finished_before_the_crash_has_one_span() -> None:
