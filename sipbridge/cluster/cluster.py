@@ -28,6 +28,7 @@ from sipbridge.cluster.witnesses import Witnesses
 from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import ConfigError, StoreError
 from sipbridge.http import HttpClient
+from sipbridge.store.redis.checks import split_brain_risk
 from sipbridge.store.redis.server import Server
 
 logger = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ class Cluster:
         self.lease = Lease(lease_server, settings.id, settings.lease_seconds, self._secret.mark)
         self.fleet = Fleet(settings.id, settings.lease_seconds)
         self._replicas = 0
+        self._has_warned = False
         self._history = ""  # of Redis: the id of its replication, another one after a failover or a restart
         self.claims = Claims(
             claim_server,
@@ -264,9 +266,16 @@ class Cluster:
             if isinstance(found, RedisError):
                 return
             self._replicas = int(found.get("connected_slaves", 0))
+            self._warn_of(split_brain_risk(found))
             former, self._history = self._history, str(found.get("master_replid", ""))
             if former not in ("", self._history):
                 self.open_calls.write_all()
+
+    def _warn_of(self, risk: str | None) -> None:
+        """Log a risk of the configuration of Redis, once."""
+        if risk and not self._has_warned:
+            self._has_warned = True
+            logger.warning("%s", risk, extra={"event": "redis_split_brain"})
 
     def _rescue_dead(self) -> None:
         """Take over the dead nodes, each on its own: CXone may be down for the calls of one. They are wards, so few."""

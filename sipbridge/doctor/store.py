@@ -6,8 +6,8 @@ import shutil
 
 from sipbridge.config import Config
 from sipbridge.config.redis_url import RedisUrl
-from sipbridge.errors import ConfigError
-from sipbridge.store.redis.checks import check_and_take_term
+from sipbridge.errors import ConfigError, StoreError
+from sipbridge.store.redis.checks import check_and_take_term, split_brain_risk
 from sipbridge.store.redis.server import Server
 
 from .finding import Finding, fault, ok, warning
@@ -26,8 +26,12 @@ async def check_store(config: Config) -> Finding:
     server = Server(url)
     try:
         await check_and_take_term(server, url)
+        (replication,) = await server.read([("INFO", "replication")])
     except ConfigError as error:
         return fault("store", "; ".join(error.problems))
+    except StoreError as error:
+        return fault("store", str(error))
     finally:
         await server.close()
-    return ok("store", "Redis responds, and can be used")
+    risk = split_brain_risk(replication)
+    return warning("store", risk) if risk else ok("store", "Redis responds, and can be used")

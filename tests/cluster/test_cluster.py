@@ -286,6 +286,20 @@ async def open_no_store() -> RecordStore:
     return FakeStore(Journal())
 
 
+async def test_a_redis_that_accepts_writes_without_its_replicas_is_logged_once(
+    node: Cluster, own_redis: RedisServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await node.turn(Controls())
+    assert not any("min-replicas-to-write" in line for line in caplog.messages)
+    (tmp_path / "replica").mkdir()
+    with redis_server(tmp_path / "replica") as replica:
+        replica.run("REPLICAOF", "127.0.0.1", own_redis.port)
+        await until(lambda: own_redis.info("replication")["connected_slaves"] == 1)
+        for _ in range(2):
+            await node.turn(Controls())
+    assert len([line for line in caplog.messages if "min-replicas-to-write" in line]) == 1
+
+
 async def test_the_nodes_are_listed_as_their_leases_show_them(node: Cluster, own_redis: RedisServer) -> None:
     other = make_node(own_redis, "node-b")
     await join(other)

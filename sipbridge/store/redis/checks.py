@@ -67,6 +67,20 @@ async def check_and_take_term(server: Server, url: RedisUrl) -> int:
     return int(term)
 
 
+def split_brain_risk(replication: Mapping[str, Any]) -> str | None:
+    """Return why two primaries could both accept writes after a failover, with the remedy; None if they could not.
+
+    `replication` is that section of INFO. It has `min_slaves_good_slaves` only if both settings are set
+    (https://redis.io/docs/latest/commands/info/).
+    """
+    if not int(replication.get("connected_slaves", 0)) or "min_slaves_good_slaves" in replication:
+        return None
+    return (
+        "Redis accepts writes without its replicas, so after a failover two nodes may signal the same contact; "
+        "set min-replicas-to-write 1 and min-replicas-max-lag 10 in all of them"
+    )
+
+
 def _unsuitable(info: Mapping[str, Any]) -> Iterator[str]:
     oldest = ".".join(map(str, OLDEST))
     version = str(info.get("redis_version", "0"))
