@@ -8,7 +8,7 @@
 | another's, with any other result or none | it stays theirs, for ever | `duplicate` |
 | any, and the call's epoch was rescued | it stays as it is | `undelivered`, so BYE: the rescuer may not know the call |
 | not known, as Redis does not respond | no node can rescue the call now, and its rescuers know of the Signal | send |
-| not known, as Redis does not respond | another node may be rescuing the call | `undelivered`, so BYE |
+| not known, as Redis does not respond | another node may be rescuing it | asked for 3 s, then `undelivered`, so BYE |
 
 Invariant: a node sends the first byte of a Signal only while it owns the claim, or while no other node could take it.
 CXone's Signal has no idempotency key, so nothing else keeps a process that stood still for a minute from sending.
@@ -38,6 +38,9 @@ from sipbridge.store.redis.scripts import CLAIM_SIGNAL, SETTLE_CLAIM, Command
 logger = logging.getLogger(__name__)
 
 CLAIM_SECONDS = 0.3  # the caller waits for it
+# A Signal that is late is worth more to a caller than none, so Redis is asked again for so long.
+PATIENCE_SECONDS = 3.0
+PAUSE_SECONDS = 0.2
 REPLICA_MS = 200  # of these, for a replica to have the claim too
 GATHER_SECONDS = 0.1  # for results, which nothing waits for
 
@@ -83,10 +86,25 @@ class Claims:
 
     async def claim(self, record: CallRecord) -> SignalResult | None:
         """Claim the Signal of a call; return None if it may be sent, and otherwise its result instead."""
-        if record.call_id in self._given_up:
-            return _INSTEAD["rescued"]
         self._attempts += 1
         attempt = self._attempt_of[record.call_id] = self._attempts
+        loop = asyncio.get_running_loop()
+        until = loop.time() + PATIENCE_SECONDS
+        while record.call_id not in self._given_up:
+            try:
+                return self._result(record, await self._ask(record, attempt))
+            except StoreError as error:
+                if await self._is_safe(record.call_id):
+                    self._note_unclaimed(record, error)
+                    return None
+                if loop.time() >= until:
+                    self._note_refusal(record, error)
+                    return SignalResult.UNDELIVERED
+            await asyncio.sleep(PAUSE_SECONDS)
+        return _INSTEAD["rescued"]
+
+    async def _ask(self, record: CallRecord, attempt: int) -> str:
+        """Return the script's response; the same attempt may ask again. Raises `StoreError`."""
         put = self._waiting_put(record.call_id)
         commands: list[Command] = [
             *([put.command] if put else []),
@@ -97,17 +115,17 @@ class Claims:
         ]
         if self._has_replicas():
             commands.append(("WAIT", 1, REPLICA_MS))
-        try:
-            results = await self._redis.run(commands, seconds=CLAIM_SECONDS)
-        except StoreError as error:
-            return await self._unclaimed(record, str(error))
+        results = await self._redis.run(commands, seconds=CLAIM_SECONDS)
         if put:
             put.settle(results.pop(0))
         state, *replicas = results
         if isinstance(state, RedisError):
-            return await self._unclaimed(record, str(state))
+            raise StoreError(str(state))
         if replicas == [0]:
             self.counts.unreplicated += 1
+        return str(state)
+
+    def _result(self, record: CallRecord, state: str) -> SignalResult | None:
         instead = _INSTEAD[state]
         if instead is None:
             self.counts.mine += 1
@@ -154,12 +172,12 @@ class Claims:
         except StoreError as error:
             logger.debug("results of claims not written: %s", error)
 
-    async def _unclaimed(self, record: CallRecord, why: str) -> SignalResult | None:
+    def _note_unclaimed(self, record: CallRecord, why: StoreError) -> None:
+        self.counts.unclaimed += 1
         fields = {"event": "claim_failed", "call_id": record.call_id}
-        if await self._is_safe(record.call_id):
-            self.counts.unclaimed += 1
-            logger.warning("Signal sent without a claim: %s; the other nodes know of it", why, extra=fields)
-            return None
+        logger.warning("Signal sent without a claim: %s; the other nodes know of it", why, extra=fields)
+
+    def _note_refusal(self, record: CallRecord, why: StoreError) -> None:
         self.counts.refused += 1
+        fields = {"event": "claim_failed", "call_id": record.call_id}
         logger.error("Signal not sent: %s, and another node may be rescuing this one", why, extra=fields)
-        return SignalResult.UNDELIVERED

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -17,6 +17,7 @@ from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import StoreError
 from sipbridge.store.redis import keys
 from sipbridge.store.redis.calls import RedisStore
+from sipbridge.store.redis.scripts import Command
 from sipbridge.store.redis.server import Server
 from tests.harness.programs.redis import RedisServer
 from tests.store.records import make_handoff, make_record
@@ -110,8 +111,9 @@ class _Away:
 
 @pytest.mark.parametrize(("is_safe", "result"), [(True, None), (False, UNDELIVERED)])
 async def test_without_redis_a_node_signals_only_what_no_other_one_can(
-    *, is_safe: bool, result: SignalResult | None
+    *, is_safe: bool, result: SignalResult | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(claims, "PATIENCE_SECONDS", 0)
     asked: list[str] = []
 
     async def judge(call_id: str) -> bool:
@@ -124,10 +126,30 @@ async def test_without_redis_a_node_signals_only_what_no_other_one_can(
     assert (first.counts.unclaimed, first.counts.refused) == (int(is_safe), int(not is_safe))
 
 
+async def test_a_signal_that_is_not_safe_without_a_claim_waits_for_redis(server: Server) -> None:
+    class Late:
+        """A Redis whose first response is lost, after it has the claim."""
+
+        responses = 0
+
+        async def run(self, commands: Sequence[Command], *, seconds: float) -> list[Any]:
+            results = await server.run(commands, seconds=seconds)
+            self.responses += 1
+            if self.responses == 1:
+                raise StoreError("Redis has not responded")
+            return results
+
+    first = node(Late(), is_safe=never)
+    assert await first.claim(RECORD) is None
+    assert (first.counts.mine, first.counts.refused) == (1, 0)
+    assert await node(server).claim(RECORD) is DUPLICATE
+
+
 async def test_a_redis_that_stands_still_delays_a_claim_by_its_time_limit(
     server: Server, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(claims, "CLAIM_SECONDS", 0.05)
+    monkeypatch.setattr(claims, "PATIENCE_SECONDS", 0)
     first = node(server, is_safe=never)
     redis.pause()
     try:
