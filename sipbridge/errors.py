@@ -35,7 +35,8 @@
     ├── AttachmentError              an attachment of the bot that cannot be fetched
     └── HttpError                    a request of ours without a response, or with one that cannot be used
         ├── HttpNotReached           nothing was sent
-        │   └── HttpForbidden        nothing was sent, since the URL or the address must not be called
+        │   ├── HttpForbidden        nothing was sent, since the URL or the address must not be called
+        │   └── HttpWithheld         nothing was sent, since another node may do this instead
         ├── ResponseTooLarge         a body over the limit of the request
         └── CxoneError               a response of CXone that cannot be used
 
@@ -345,6 +346,10 @@ class HttpNotReached(HttpError):
 
 class HttpForbidden(HttpNotReached):
     """No byte of the request was sent, since the URL is not safe, or none of its addresses."""
+
+
+class HttpWithheld(HttpNotReached):
+    """No byte of the request was sent, since another node may have what it is for."""
 
 
 class ResponseTooLarge(HttpError):

@@ -72,7 +72,10 @@ class ChannelBox(Protocol):
         """True if a token was issued for this box and has not expired."""
 
     async def take_message(self, thread_id: str, body: Mapping[str, Any]) -> BoxMessage | None:
-        """Take a message; return it once it is stored. None if no live chat has the thread. Raises `TimeoutError`."""
+        """Take a message; return it once it is stored. None if no live chat has the thread.
+
+        Raises `TimeoutError`, and `HttpWithheld` if another node may have the chat.
+        """
 
     def show_typing(self, thread_id: str, *, on: bool) -> bool:
         """Pass on that the human agent types; return False if no live chat has the thread."""

@@ -16,7 +16,14 @@ from sipbridge import __version__, file_descriptors
 from sipbridge.config import authority
 from sipbridge.connection_errors import explain_connection_error
 from sipbridge.dns import Peer, Resolver, connect_first
-from sipbridge.errors import HttpError, HttpForbidden, HttpNotReached, NameNotResolved, ResponseTooLarge
+from sipbridge.errors import (
+    HttpError,
+    HttpForbidden,
+    HttpNotReached,
+    HttpWithheld,
+    NameNotResolved,
+    ResponseTooLarge,
+)
 from sipbridge.http.connection import MAX_BODY_BYTES, BodyTooLarge, Connection, NoResponse, Response
 from sipbridge.http.tls import system_tls
 from sipbridge.http.urls import Target, target_of
@@ -133,8 +140,8 @@ class HttpClient:
     ) -> Response:
         """Send a request and return the response, whatever its status, with its body; all within `seconds`.
 
-        Raises `HttpNotReached` if nothing was sent, also for a URL that is not valid; `ResponseTooLarge` if the body
-        has more than `max_bytes`; and `HttpError` if there was no response.
+        Raises `HttpNotReached` if nothing was sent, also for a URL that is not valid; `HttpWithheld` of these if it may
+        not be sent; `ResponseTooLarge` if the body has more than `max_bytes`; and `HttpError` if there was no response.
         """
         try:
             target = target_of(url)
@@ -186,7 +193,7 @@ class HttpClient:
                     connection = await self._announced(connection, announcement, target, pool, deadline)
                 if self._may_send is not None and not self._may_send():
                     connection.abort()
-                    raise HttpNotReached("another node may do this instead")
+                    raise HttpWithheld("another node may do this instead")
                 return await connection.exchange(request, deadline, max_bytes)
             finally:
                 pool.slots.release()

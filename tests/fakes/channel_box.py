@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sipbridge.chats.ports import BoxMessage, ChannelBox
+from sipbridge.errors import HttpWithheld
 
 CREDENTIALS = ("id-of-the-box", "secret-of-the-box")
 TOKEN, SECONDS = "token-of-the-box", 3600
@@ -14,7 +15,10 @@ THREAD = "thread-1"
 
 
 class FakeBox:
-    """Implements `ChannelBox`. `taken` has the messages that it took. While `stalls` is set, no message is stored."""
+    """Implements `ChannelBox`. `taken` has the messages that it took. While `stalls` is set, no message is stored.
+
+    While `withholds` is set, another node may have the chats.
+    """
 
     def __init__(self, token: str = TOKEN) -> None:
         self.token = token
@@ -22,6 +26,7 @@ class FakeBox:
         self.typing: list[bool] = []
         self.released = 0
         self.stalls = False
+        self.withholds = False
 
     def issue_token(self, client_id: str, client_secret: str) -> tuple[str, int] | None:
         return (self.token, SECONDS) if (client_id, client_secret) == CREDENTIALS else None
@@ -32,6 +37,8 @@ class FakeBox:
     async def take_message(self, thread_id: str, body: Mapping[str, Any]) -> BoxMessage | None:
         if thread_id != THREAD:
             return None
+        if self.withholds:
+            raise HttpWithheld("another node may do this instead")
         if self.stalls:
             raise TimeoutError
         self.taken.append(body)

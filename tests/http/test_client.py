@@ -14,7 +14,7 @@ import pytest
 
 from sipbridge import file_descriptors
 from sipbridge.dns import Resolver
-from sipbridge.errors import HttpError, HttpNotReached, ResponseTooLarge
+from sipbridge.errors import HttpError, HttpNotReached, HttpWithheld, ResponseTooLarge
 from sipbridge.http import HttpClient
 from sipbridge.http.client import Method
 from sipbridge.http.connection import MAX_BODY_BYTES, Connection, retry_after_seconds
@@ -318,9 +318,9 @@ async def test_nothing_is_sent_while_another_node_may_do_it() -> None:
     async with serving() as server, HttpClient(Resolver(time.monotonic), may_send=lambda: may_send) as client:
         assert (await client.request("GET", server.url, seconds=3)).status == 200
         may_send = False
-        with pytest.raises(HttpNotReached, match="another node"):
+        with pytest.raises(HttpWithheld, match="another node"):
             await client.request("GET", server.url, seconds=3)
-        with pytest.raises(HttpNotReached, match="another node"):
+        with pytest.raises(HttpWithheld, match="another node"):
             await client.post_for_head(server.url, "/x", {}, b"", 3)
         assert len(server.requests) == 1
         may_send = True

@@ -14,7 +14,7 @@ from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
 from sipbridge.chats.ports import BoxMessage, ChannelBox
-from sipbridge.errors import BadRequest, NotFound
+from sipbridge.errors import BadRequest, HttpWithheld, NotFound
 from sipbridge.web.api.operation import B, Empty, Operation, RequestContext, Response, json_response
 from sipbridge.web.api.owned import response_of_others
 from sipbridge.web.server.auth import Access
@@ -183,6 +183,8 @@ async def _take(context: RequestContext[Empty, OutboundMessage]) -> tuple[str, B
         taken = await box.take_message(thread_id, context.body.model_dump())
     except TimeoutError:
         raise BoxNotReady("the message could not be stored in time; send it again") from None
+    except HttpWithheld:
+        raise BoxNotReady("another bridge may have the chat; send the message again") from None
     if taken is None:
         raise _not_found(context)
     return thread_id, taken

@@ -136,6 +136,12 @@ async def test_message_that_is_not_stored_in_time_is_503_with_retry_after(bridge
         assert (response.status, response.headers["Retry-After"]) == (503, "1")
 
 
+async def test_a_message_of_a_chat_that_another_bridge_may_have_is_503_and_repeated(bridge: ChatBridge) -> None:
+    bridge.box.withholds = True
+    status, response = await call(bridge, OUTBOUND, MESSAGE)
+    assert (status, response["code"]) == (503, "unavailable")
+
+
 @pytest.mark.parametrize("path", [OUTBOUND, POST, TYPING, RELEASE])
 @pytest.mark.parametrize(
     "authorization", ["", "Bearer", "Bearer ", f"Basic {TOKEN}", TOKEN, "Bearer x", "Bearer \u00e4"]

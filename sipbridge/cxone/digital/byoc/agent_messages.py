@@ -17,7 +17,7 @@ from sipbridge.chats.model import Attachment, AttachmentFile, ChatRecord, digest
 from sipbridge.chats.ports import BoxMessage, Report
 from sipbridge.cxone.digital.content import attachments_of, created_at, human_agent, message_text
 from sipbridge.cxone.digital.values import Json, object_of, text_of
-from sipbridge.errors import AttachmentError, HttpError
+from sipbridge.errors import AttachmentError, HttpError, HttpWithheld
 
 LAG_SECONDS = (0.0, 1.0)  # before each look at the list of CXone for the message of a call
 MAX_FILES = 10  # of one message; the others keep CXone's link
@@ -130,7 +130,7 @@ class AgentMessages:
         """Take a message from the box; return it once the bot will get it.
 
         It is taken even if CXone waits no longer, since CXone may not repeat the call. Raises `TimeoutError` if the
-        chat ends first.
+        chat ends first, and `HttpWithheld` if another node may have the chat.
         """
         task = independent_task(self._take(message))
         self._taking.add(task)
@@ -163,6 +163,7 @@ class AgentMessages:
 
         What CXone has and was not taken is reported up to that message, in CXone's order: after a restart its calls may
         be behind. If none with this content is left, the call was repeated, or is a late one that CXone has given up.
+        Raises `HttpWithheld`.
         """
         try:
             for pause in LAG_SECONDS:
@@ -175,6 +176,8 @@ class AgentMessages:
                             return listed.number
                 if unseen := self._taken[content] - self._seen[content]:
                     return min(unseen)
+        except HttpWithheld:
+            raise  # the node that has the chat can ask, and CXone repeats the call there
         except HttpError as error:
             self._fault("repeat_unknown", f"a message may be doubled: {error}")
             return None

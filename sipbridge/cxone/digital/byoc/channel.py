@@ -74,7 +74,7 @@ class ByocChannel:
     async def take_message(self, thread_id: str, body: Mapping[str, Any]) -> BoxMessage | None:
         """Take a message of the human agent; return it once it is stored. None if no live chat has the thread.
 
-        Raises `TimeoutError`.
+        Raises `TimeoutError`, and `HttpWithheld` if another node may have the chat.
         """
         session = self._parts.threads.find(self._parts.key, thread_id)
         if session is None:

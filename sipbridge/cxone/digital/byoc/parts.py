@@ -27,7 +27,10 @@ class Reachable(Protocol):
     report: Report
 
     async def take(self, message: Json) -> BoxMessage:
-        """Take a message of the human agent; return it once the bot will get it. Raises `TimeoutError`."""
+        """Take a message of the human agent; return it once the bot will get it.
+
+        Raises `TimeoutError`, and `HttpWithheld` if another node may have the chat.
+        """
 
     def release(self) -> None:
         """End the chat at the request of a Studio script."""

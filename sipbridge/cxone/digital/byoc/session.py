@@ -88,7 +88,10 @@ class ByocSession:
                 await asyncio.sleep(_poll_pause())
 
     async def take(self, message: Json) -> BoxMessage:
-        """Take a message from the box; return it once the bot will get it. Raises `TimeoutError`."""
+        """Take a message from the box; return it once the bot will get it.
+
+        Raises `TimeoutError`, and `HttpWithheld` if another node may have the chat.
+        """
         return await self._agent_messages.take(message)
 
     def release(self) -> None:

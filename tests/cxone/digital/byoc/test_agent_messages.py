@@ -14,7 +14,7 @@ from sipbridge.chats.happenings import AgentMessage, ChannelHappening, resolve
 from sipbridge.chats.model import Attachment
 from sipbridge.cxone.digital.byoc import agent_messages
 from sipbridge.cxone.digital.byoc.agent_messages import AgentMessages
-from sipbridge.errors import CxoneRefused
+from sipbridge.errors import CxoneRefused, HttpWithheld
 from tests.store.chats.chats import make_chat
 
 
@@ -25,6 +25,7 @@ class Contact:
         self.at_cxone: list[dict[str, Any]] = []
         self.keeps_ids = True
         self.refuses = False
+        self.withholds = False
         self.fetched: list[str] = []
         self.fetching = asyncio.Event()
         self.fetching.set()
@@ -54,6 +55,8 @@ class Contact:
     async def listed(self) -> list[dict[str, Any]]:
         if self.refuses:
             raise CxoneRefused(403)
+        if self.withholds:
+            raise HttpWithheld("another node may do this instead")
         return [{**each} for each in self.at_cxone]
 
     async def fetch(self, attachment: Attachment) -> AttachmentContent:
@@ -150,6 +153,21 @@ async def test_if_cxone_cannot_be_asked_a_text_is_rather_doubled_than_lost() -> 
     await contact.call(contact.say("ok"))
     assert contact.got == ["ok"] * 3
     assert contact.faults == ["repeat_unknown"]
+
+
+async def test_a_call_is_refused_while_another_node_may_have_the_chat() -> None:
+    contact = Contact()
+    contact.taking.open()
+    await contact.call(contact.say("ok"))
+    again = contact.say("ok")
+    contact.withholds = True
+    with pytest.raises(HttpWithheld):
+        await contact.call(again)
+    contact.withholds = False
+    await contact.call(again)
+    await contact.call(contact.say("after"))
+    assert contact.got == ["ok", "ok", "after"]
+    assert contact.faults == []
 
 
 async def test_calls_wait_for_the_recovery() -> None:
