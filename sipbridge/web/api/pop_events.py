@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -22,6 +22,7 @@ from sipbridge.web.api.operation import Empty, Operation, RequestContext, Respon
 from sipbridge.web.api.schemas import PageUpdateMessage
 from sipbridge.web.api.turns import read_turns
 from sipbridge.web.deps import WebDeps
+from sipbridge.web.screen_pop.feed import Watcher
 from sipbridge.web.screen_pop.status import Status
 from sipbridge.web.screen_pop.texts import words
 from sipbridge.web.screen_pop.update import update_of
@@ -48,35 +49,46 @@ async def stream_pop_events(context: RequestContext[PopEventsQuery, Empty]) -> w
     deps, request = context.deps, context.request
     target = deps.pop_links.verify(request.match_info["token"])
     shown = _shown(context)
-    texts = words(deps.config().http.pop_page.language, request.headers.get("Accept-Language", ""))
     key = (target.client, target.project, target.call_id)
     # The watcher first, so that no change is missed while the record is read.
     with request.app[SLOTS].hold_page("/".join(key)), deps.pages.watch(key) as watcher:
-        sent: Status | None = None
         found = await find_handoff(deps, *key)
         if request.method == "HEAD":
             return web.StreamResponse(headers=EventSourceResponse().headers)
-        async with AsyncExitStack() as stack:
-            if (following := _following(deps, found.record)) is not None:
-                await stack.enter_async_context(following)
+        following = _following(deps, found.record)
+        # No `AsyncExitStack`: the reference cycle of one that is cancelled would wait for the garbage collector.
+        async with following or nullcontext():
+            if following is not None:
                 found = await find_handoff(deps, *key)  # it may have changed before that
-            record: CallRecord | ChatRecord | None = found.record
-            stream = await stack.enter_async_context(
-                sse_response(request, ping_interval=PING_SECONDS, send_timeout=SEND_SECONDS)
-            )
-            with suppress(ConnectionError, TimeoutError):
-                while record is not None and time.time() < target.expires_at:
-                    turns = await read_turns(deps, record)
-                    await request.app[PACER].next_turn()
-                    update = update_of(record, turns, texts, shown, datetime.now(UTC))
-                    if update.messages or update.status != sent:
-                        shown, sent = update.count, update.status
-                        await stream.send(update.to_json(), id=str(shown))
-                    if update.final:
-                        break
-                    await asyncio.sleep(UPDATE_SECONDS)
-                    record = await watcher.change()
+            async with sse_response(request, ping_interval=PING_SECONDS, send_timeout=SEND_SECONDS) as stream:
+                with suppress(ConnectionError, TimeoutError):
+                    await _send_updates(context, stream, found.record, watcher, shown, target.expires_at)
     return stream
+
+
+async def _send_updates(
+    context: RequestContext[PopEventsQuery, Empty],
+    stream: EventSourceResponse,
+    record: CallRecord | ChatRecord | None,
+    watcher: Watcher,
+    shown: int,
+    expires_at: float,
+) -> None:
+    """Send updates until there are no more. `shown` is the number of messages that the page has."""
+    deps, request = context.deps, context.request
+    texts = words(deps.config().http.pop_page.language, request.headers.get("Accept-Language", ""))
+    sent: Status | None = None
+    while record is not None and time.time() < expires_at:
+        turns = await read_turns(deps, record)
+        await request.app[PACER].next_turn()
+        update = update_of(record, turns, texts, shown, datetime.now(UTC))
+        if update.messages or update.status != sent:
+            shown, sent = update.count, update.status
+            await stream.send(update.to_json(), id=str(shown))
+        if update.final:
+            break
+        await asyncio.sleep(UPDATE_SECONDS)
+        record = await watcher.change()
 
 
 def _following(deps: WebDeps, record: CallRecord | ChatRecord) -> AbstractAsyncContextManager[None] | None:
