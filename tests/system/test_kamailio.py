@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -155,6 +157,20 @@ def test_a_silent_node_costs_a_call_two_seconds_and_gets_no_more_until_it_respon
     assert [reasons.count("unconfirmed") for reasons in ends] == [1, 1]
 
 
+def test_a_second_silent_node_gets_fewer_invites_than_the_first(proxied: ProxySite, tmp_path: Path) -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as first, socket.socket(type=socket.SOCK_DGRAM) as second:
+        silent = [_bound_node(each) for each in (second, first)]  # the last one in the list gets the first call
+        with kamailio(tmp_path / "kamailio", [proxied.uris[0], *silent], defines=SELDOM) as proxy:
+            call = replace(proxied, proxy=proxy).call("release").wait_for_scenario()
+            log = proxy.program.log.read_text()
+        assert [len(_datagrams(each)) for each in (first, second)] == [3, 2]
+    assert answer_seconds(call)[0] < SILENT_SECONDS
+    for uri in silent:
+        assert f"node {uri} is silent\n" in log
+        assert f"node {uri} takes no calls\n" in log
+    assert len(call.signals()) == 1
+
+
 def test_an_unknown_source_is_rejected_and_then_ignored(proxied: ProxySite) -> None:
     with Pinger(proxied.proxy.address) as trunk, Pinger(proxied.proxy.address, UNKNOWN, PATIENCE_SECONDS) as unknown:
         assert trunk.response() == (200, "")
@@ -197,7 +213,8 @@ def test_a_draining_node_costs_a_call_no_time(tmp_path: Path, cxone: Simulator) 
             call = site.call("release").wait_for_scenario()
             assert site.answered_by(call) == [1]
             seconds += answer_seconds(call)
-        assert site.proxy.program.log.read_text().count("next node") == 3
+        log = site.proxy.program.log.read_text()
+        assert log.count(f"node {site.uris[0]} rejects it\n") == log.count(f"next node, {site.uris[1]}\n") == 3
         assert sorted(seconds)[len(seconds) // 2] < DRAINING_SECONDS
 
 
@@ -309,6 +326,22 @@ def _reloaded(site: ProxySite) -> bool:
 def _invite_from(site: ProxySite, source: str) -> int:
     with RawCall(site.proxy.address, headers=FROM, local=source) as call:
         return call.place().status
+
+
+def _bound_node(peer: socket.socket) -> str:
+    """Bind a socket to the address of the nodes; return its SIP URI."""
+    peer.bind((NODE_ADDRESS, 0))
+    return f"sip:{NODE_ADDRESS}:{peer.getsockname()[1]}"
+
+
+def _datagrams(peer: socket.socket) -> list[bytes]:
+    """Return what a socket has received."""
+    peer.settimeout(0)
+    received = []
+    with suppress(BlockingIOError):
+        while True:
+            received.append(peer.recv(65_535))
+    return received
 
 
 def _to(target: bytes) -> Callable[[bytes], bytes]:
