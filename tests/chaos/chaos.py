@@ -62,6 +62,7 @@ def run_phases(folder: Path, phases: Sequence[str], plan: Plan, report: Report) 
                 run.counts.setdefault(name, Counts()).check(f"the cluster did not recover: {error}", [name])
                 break
             running.chats.survived[name] += 1
+            run.tell(f"{name}: chats: {running.chats.seen}")
         running.chats.end()
     return run
 

@@ -18,7 +18,7 @@ def print_result(counts: Mapping[str, Counts], chats: Chats, folder: Path, *, ke
         sys.stdout.write("".join(f"{line}\n" for line in _lines(phase, each)))
     sys.stdout.write(f"\nchats\n  {chats.seen}\n")
     breaches = [f"{phase}: {breach}" for phase, each in counts.items() for breach in (*each.breaches, *each.late)]
-    breaches += [f"chats: {chats.problem}"] if chats.problem else []
+    breaches += [f"chats: {fault}" for fault in chats.faults]
     if breaches:
         sys.stdout.write("\nBROKEN\n" + "".join(f"  {line}\n" for line in breaches))
     else:

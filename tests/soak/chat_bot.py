@@ -159,12 +159,15 @@ class Bot:
         await self._post(f"chats/{chat.id}/end", {"reason": "done", "by": by}, repeated=(202, 409))
 
     async def get(self, chat: BotChat) -> Json:
-        """Return a chat in full."""
+        """Return a chat in full. Raises `BotError`."""
         while True:
             with suppress(*_LOST):
                 async with self._session.get(f"{self.url}/chats/{chat.id}") as response:
-                    found: Json = await response.json()
-                    return found
+                    if response.status == 200:
+                        found: Json = await response.json()
+                        return found
+                    if response.status != 503:
+                        raise BotError(f"{chat.id} got {response.status}: {await response.text()}")
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _post(self, path: str, body: Json, *, repeated: tuple[int, ...] = (202,)) -> None:

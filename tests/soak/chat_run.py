@@ -21,7 +21,7 @@ from tests.harness.settings import Settings, bridge_settings, client_settings, k
 
 from .chat_bot import WEBHOOK_SECRET, Bot, BotChat, BotError
 from .chat_channels import KINDS, OWN_FAULTS, Fault, all_kinds_project, disturb, kind_of, mixed
-from .chat_checks import check_messages
+from .chat_checks import ChatError, check_messages
 from .chat_talk import ENDED_BY, converse
 
 CLIENT, PROJECT = "acme", "support"
@@ -29,6 +29,7 @@ MESSAGES = 12  # of the bot, per chat; the human agent repeats each, and sends s
 PAUSE_SECONDS = 0.6  # between two of them, on average
 ACKNOWLEDGE_SECONDS = 0.05
 LAST_SECONDS = 120.0  # for the chats to end after the last harm
+LONGEST_SECONDS = 300.0  # of a chat: one that misses a message would never end
 _GATEWAY_FAULTS: tuple[Fault, ...] = (
     ("event", {"type": "SendMessage", "drop": "before_record"}),
     ("event", {"type": "SendMessage", "drop": "before_ack"}),
@@ -42,19 +43,21 @@ _FAULTS = {"dfo": _GATEWAY_FAULTS, **OWN_FAULTS}
 
 @dataclass
 class Tally:
-    """The results so far. `harms` are what the bridges survived."""
+    """The results so far. `harms` are what the bridges survived; `faults` say what is wrong with which chat."""
 
     harms: Counter[str] = field(default_factory=Counter)
     messages: int = 0
     ended: Counter[str] = field(default_factory=Counter)
     kinds: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
+    faults: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
+        fate = f"{len(self.faults)} chats at fault" if self.faults else "none lost, doubled or overtaken"
         return (
             f"{_listed(self.harms)} survived; {self.ended.total()} chats ended "
             f"({_listed(self.ended, 'by ')}; {_listed(self.kinds)}); "
-            f"{self.messages} messages relayed, none lost, doubled or overtaken; "
+            f"{self.messages} messages relayed, {fate}; "
             f"reported as unknown (patron): {self.unknown['messages']} messages, {self.unknown['starts']} starts"
         )
 
@@ -87,7 +90,8 @@ class ChatRun:
     async def talk(self, chats: int, harming: Coroutine[None, None, None]) -> None:
         """Run so many chats at any moment while the bridges are harmed, and until the last of them is over.
 
-        Raises `ChatError` or `BotError`.
+        A chat that is not as it should be is a fault of the tally, and is followed by another like any chat. It
+        raises what `harming` raises.
         """
         try:
             async with asyncio.TaskGroup() as group:
@@ -95,10 +99,16 @@ class ChatRun:
                 await harming
                 self._is_last = True
                 _, stuck = await asyncio.wait(filled, timeout=LAST_SECONDS)
-                if stuck:
-                    raise BotError("not over: " + ", ".join(map(str, self._open.values())))
+                self.tally.faults += [f"not over: {chat}" for chat in self._open.values()]
+                for task in stuck:
+                    task.cancel()
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from failed
+
+    def check(self) -> None:
+        """Raise `ChatError` if a chat is not as it should be."""
+        if self.tally.faults:
+            raise ChatError("\n".join(self.tally.faults))
 
     async def disturb(self) -> None:
         """Cause a fault of CXone."""
@@ -115,16 +125,27 @@ class ChatRun:
             channel = self._channels[(slot // 3 + number) % len(self._channels)]
             chat = BotChat(f"s{self._seed}-{slot:03}-{number:03}", channel)
             self._open[slot] = chat
-            await converse(self.bot, self.cxone.desk, chat, ended_by, MESSAGES, self._pause_seconds, self.chance)
+            try:
+                async with asyncio.timeout(LONGEST_SECONDS):
+                    await self._hold(chat, ended_by)
+            except TimeoutError:
+                self.tally.faults.append(f"not over after {LONGEST_SECONDS:g} s: {chat}")
+            except (BotError, ChatError, ValueError) as error:  # the last is the desk's
+                self.tally.faults.append(str(error) if chat.id in str(error) else f"chat {chat.id}: {error}")
+                await asyncio.sleep(self._pause_seconds)  # the next one may meet the same fault at once
             del self._open[slot]
-            if chat.start_is_unknown:
-                self.tally.unknown["starts"] += 1
-                continue
-            relayed = await asyncio.to_thread(check_messages, chat, self.cxone.desk, ended_by=ended_by)
-            self.tally.messages += relayed
-            self.tally.ended[ended_by] += 1
-            self.tally.kinds[kind_of(channel)] += 1
-            self.tally.unknown["messages"] += list(chat.fates.values()).count("unknown")
+
+    async def _hold(self, chat: BotChat, ended_by: str) -> None:
+        """Run one chat, and count it. Raises what is wrong with it."""
+        await converse(self.bot, self.cxone.desk, chat, ended_by, MESSAGES, self._pause_seconds, self.chance)
+        if chat.start_is_unknown:
+            self.tally.unknown["starts"] += 1
+            return
+        relayed = await asyncio.to_thread(check_messages, chat, self.cxone.desk, ended_by=ended_by)
+        self.tally.messages += relayed
+        self.tally.ended[ended_by] += 1
+        self.tally.kinds[kind_of(chat.channel)] += 1
+        self.tally.unknown["messages"] += list(chat.fates.values()).count("unknown")
 
     def settings(self, folder: Path) -> Settings:
         """Return the settings of a bridge for the chats."""

@@ -63,6 +63,7 @@ async def _run(folder: Path, run: ChatRun, kills: int, chats: int, report: Repor
             bot.url = target.bridge.project(CLIENT, PROJECT, key(PROJECT)).url
             prepare(run.cxone.desk, bot.url)
             await run.talk(chats, _kill_repeatedly(run, target, kills, report))
+            run.check()
             await asyncio.to_thread(_check_that_nothing_is_left, target, run.cxone)
     return run.tally
 
@@ -75,6 +76,7 @@ async def _kill_repeatedly(run: ChatRun, target: KilledBridge, kills: int, repor
         await asyncio.to_thread(target.kill)
         await asyncio.to_thread(target.start)
         run.tally.harms["kills"] += 1
+        run.check()
         if number % REPORT_EVERY == 0:
             report(f"{run.tally}\n")
 

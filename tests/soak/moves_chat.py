@@ -99,6 +99,7 @@ async def _run(
         await nodes.start("one")
         await nodes.start("two")
         await run.talk(chats, _harm_repeatedly(run, nodes, rounds, harms, report))
+        run.check()
         await asyncio.to_thread(nodes.check_that_nothing_is_left)
     return run.tally
 
@@ -112,6 +113,7 @@ async def _harm_repeatedly(run: ChatRun, nodes: _Nodes, rounds: int, harms: Sequ
         began = time.monotonic()
         await nodes.harm(harm, run.chance.choice(list(nodes.running)))
         run.tally.harms[harm] += 1
+        run.check()
         report(f"{number + 1}: {harm} in {time.monotonic() - began:.1f} s; {run.tally}\n")
 
 

@@ -20,6 +20,6 @@ def test_nodes_that_are_harmed_lose_and_double_nothing(tmp_path: Path) -> None:
     run = run_phases(tmp_path, ["kills", "stops", "failover", "isolation"], SHORT, reports.append)
     broken = [f"{phase}: {each}" for phase, counts in run.counts.items() for each in counts.breaches]
     assert not broken, "\n".join([*broken, *reports])
-    assert run.cluster.chats.problem == ""
+    assert run.cluster.chats.faults == []
     assert run.counts["kills"].saved > 0
     assert all(counts.signalled > 0 and counts.events > counts.signalled for counts in run.counts.values())
