@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -51,6 +52,7 @@ class Node:
         self._launcher = launcher
         self._starts = 0
         self._running = ExitStack()
+        self._ups_and_downs: list[tuple[float, bool]] = []
         self.bridge: Bridge
 
     @property
@@ -69,12 +71,18 @@ class Node:
         return self._starts > 0 and self.bridge.program.is_running
 
     def start(self, settings: Settings) -> None:
-        """Start it on its files."""
+        """Start it on its files; return once it is ready."""
         self._starts += 1
         file = self.folder / f"{self.name}-{self._starts}.yaml"
         file.write_text(yaml.safe_dump(settings))
         running = running_bridge(file, file.with_suffix(".log"), {}, self._launcher)
         self.bridge = self._running.enter_context(running)
+        wait_for(self.is_ready, f"readiness of {self.name}", WHOLE_SECONDS)
+        self._ups_and_downs.append((time.time(), True))
+
+    def was_up(self, at: float) -> bool:
+        """Return True if it ran at a time, in seconds since 1970, and had been ready before."""
+        return next((is_up for since, is_up in reversed(self._ups_and_downs) if since <= at), False)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to its process."""
@@ -86,6 +94,7 @@ class Node:
 
     def close(self) -> None:
         """End it, if it runs, without waiting for its calls."""
+        self._ups_and_downs.append((time.time(), False))
         if self.is_running:
             self.bridge.program.kill()
         self._running.close()
@@ -122,8 +131,11 @@ class Cluster:
     def start(self, node: Node) -> None:
         """Start a node; return once it is ready."""
         node.start(self._settings(node))
-        wait_for(node.is_ready, f"readiness of {node.name}", WHOLE_SECONDS)
         self.show(node)
+
+    def was_up(self, uri: str, at: float) -> bool:
+        """Return True if the node with this SIP URI was up at a time, in seconds since 1970."""
+        return next(node for node in self.nodes if node.uri == uri).was_up(at)
 
     def show(self, node: Node) -> None:
         """Let the door send requests to a node."""

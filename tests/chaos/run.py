@@ -72,7 +72,8 @@ class Run:
         counts.facts["longest INVITE to 200"] = (
             f"{max((c.answer_seconds for c in seen if c.is_answered), default=0):.2f} s"
         )
-        count_detours(counts, seen, self.cluster.proxy.program.log.read_text(errors="replace"))
+        proxy_log = self.cluster.proxy.program.log.read_text(errors="replace")
+        count_detours(counts, seen, proxy_log, self.cluster.was_up)
         with suppress(TimeoutError):  # what is missing is counted
             wait_for(lambda: self._has_all_events(records), "the last events", EVENT_SECONDS)
         count_events(counts, seen, records, self._events())
