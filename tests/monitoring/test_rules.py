@@ -50,6 +50,15 @@ def test_a_recorded_series_has_its_value(name: str, tmp_path: Path) -> None:
     evaluate(tmp_path, case["series"], promql_expr_test=[check])
 
 
+@pytest.mark.parametrize("cases", [CASES, RECORD_CASES], ids=["alerts", "records"])
+def test_yaml_reads_no_series_as_a_number(cases: dict[str, Any]) -> None:
+    """A lone `0x20` is 32 to YAML, and promtool would see one sample."""
+    sections = [part for case in cases.values() for part in (case, case.get("fires"), case.get("silent")) if part]
+    series = [(name, values) for part in sections for name, values in part.get("series", {}).items()]
+    assert series
+    assert [name for name, values in series if not isinstance(values, str)] == []
+
+
 @pytest.mark.parametrize("name", ALERTS)
 def test_an_alert_says_what_it_means_and_what_to_do(name: str) -> None:
     rule = ALERTS[name]
