@@ -29,8 +29,10 @@ from tests.monitoring.rules import ALERTS, RECORDS
 
 from .chat_site import CLIENT, PROJECT, ChatSite, chat_settings, prepare_channels
 from .site import Contact, Site, clients, site
+from .websocket_site import ScriptedAgent, websocket_project
 
 UNINFORMED = "uninformed"  # the settings of its channel cannot be read
+RETURNING = "returning"  # its agent gets a caller back
 
 pytestmark = pytest.mark.timeout(180)
 every_dashboard = pytest.mark.parametrize("name", DASHBOARDS)
@@ -40,14 +42,15 @@ every_dashboard = pytest.mark.parametrize("name", DASHBOARDS)
 def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """A Prometheus that has scraped a node, killed and started before, while it had calls and chats."""
     folder = tmp_path_factory.mktemp("scraped")
-    with simulator(folder) as cxone, redis_server(folder) as redis:
+    with simulator(folder) as cxone, redis_server(folder) as redis, ScriptedAgent() as agents:
         prepare_channels(cxone.desk)
-        with node(folder, cxone, redis.url) as trunk:
+        with node(folder, cxone, redis.url, agents.url) as trunk:
             trunk.call("release", "lasting").wait_until_answered()
             with ChatSite(trunk.bridge, cxone).active().stack:
                 trunk.bridge.program.kill()
-        with node(folder, cxone, redis.url) as trunk:
+        with node(folder, cxone, redis.url, agents.url) as trunk:
             meet_faults(trunk)
+            take_back(trunk, agents)
             hold_conversations(trunk)  # so that its series exist, and grow between two scrapes
             with prometheus(folder, [trunk.bridge.http]) as running:
                 wait_for(lambda: running.total("sipbridge_chats_total"), "the first scrape")
@@ -56,12 +59,13 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
                 yield running
 
 
-def node(folder: Path, cxone: Simulator, redis_url: str) -> AbstractContextManager[Site]:
+def node(folder: Path, cxone: Simulator, redis_url: str, agents_url: str) -> AbstractContextManager[Site]:
     """Run a node whose one client has voice agents, bots, and a webhook that does not respond."""
     acme = clients(folder, cxone.url, reserved_port())[CLIENT]
     bots = chat_settings(folder, cxone)["clients"][CLIENT]["projects"]
     acme["projects"]["waiting"]["tts_command"] = ["false"]
     acme["projects"] |= {name: bots[name] for name in (PROJECT, UNINFORMED)}
+    acme["projects"][RETURNING] = websocket_project(RETURNING, agents_url, handoff={"take_back_seconds": 1})
     for project in acme["projects"].values():
         project["webhook"] = {"url": f"http://127.0.0.1:{reserved_port()}/", "secret": "secret-of-the-webhook"}
     traces = {"otlp_endpoint": f"http://127.0.0.1:{reserved_port()}"}
@@ -97,6 +101,16 @@ def meet_faults(trunk: Site) -> None:
     trunk.bridge.wait_until_idle()
     with chat.stack:
         chat.ended()
+
+
+def take_back(trunk: Site, agents: ScriptedAgent) -> None:
+    """Let an agent get back a caller whom CXone does not take."""
+    call = trunk.call("release", RETURNING)
+    agent = agents.call_of(call.contact.id)
+    agent.hand_off(reason="asked")
+    agent.wait_for("handoff", 2)
+    agent.hang_up()
+    call.wait_for_scenario()
 
 
 def wait_until_recorded(running: Prometheus, trunk: Site) -> None:
