@@ -60,7 +60,10 @@ class BridgeStatus(Schema):
 
 
 class CallInProgress(Schema):
-    """A call in progress. `destination` and `reason` are those of its handoff, empty before it."""
+    """A call in progress. `destination` and `reason` are those of its handoff, empty before it.
+
+    `taken_back` is true if the agent got the caller back from that handoff.
+    """
 
     id: str
     client: str
@@ -72,6 +75,7 @@ class CallInProgress(Schema):
     handoff_at: Moment | None
     destination: str
     reason: str
+    taken_back: bool
 
     @classmethod
     def of(cls, record: CallRecord) -> Self:
@@ -88,6 +92,7 @@ class CallInProgress(Schema):
             handoff_at=handoff.handoff_at if handoff else None,
             destination=handoff.destination if handoff else "",
             reason=handoff.reason[:MAX_TEXT] if handoff else "",
+            taken_back=handoff.taken_back if handoff else False,
         )
 
 

@@ -48,6 +48,10 @@ def _of_call(record: CallRecord, handoff: HandoffRecord, texts: Texts) -> Status
     match handoff.state:
         case HandoffState.INITIATED:
             return Status("waiting", texts.connecting, texts.waiting, since, None, final)
+        case HandoffState.FAILED if handoff.taken_back:
+            # CXone may still take the caller, by a BYE like the caller's own: so the end does not say who hung up.
+            text = texts.taken_back_over if final else texts.taken_back
+            return Status("over", text, texts.waited, since, handoff.finished_at, final)
         case HandoffState.FAILED:
             gone = record.ended_by == "caller"
             text = texts.hung_up if gone else texts.failed

@@ -15,6 +15,7 @@ from sipbridge.calls.events import AgentFault, CallEnded, CallStarted
 from sipbridge.calls.model import CallState
 from sipbridge.chats.request import ChatRequest
 from sipbridge.handoffs.outcome import Outcome, Result
+from sipbridge.handoffs.record import HandoffState
 from sipbridge.web import NodeReport
 from sipbridge.web.operators import timelines
 from tests.harness.axe import axe
@@ -111,10 +112,12 @@ async def test_the_page_shows_what_the_bridge_does_and_follows_it(bridge: Bridge
         assert "node-a (this one)" in await page.run(cells("nodes"))
         assert "Lost" in await page.run(cells("nodes"))
         await page.screenshot("operators")
-        record = samples.start(bridge.last_hour, samples.call("call-9999", 1))
+        returned = make_handoff(state=HandoffState.FAILED, taken_back=True)
+        record = samples.start(bridge.last_hour, samples.call("call-9999", 1, handoff=returned))
         bridge.directory.add(record)
         bridge.obstacle = "all slots are in use"
         await page.until("calls.tBodies[0].rows[0].dataset.id === 'call-9999'")
+        assert "Talking, taken back" in await page.run(cells("calls"))
         assert (
             await page.run("state.textContent + ': ' + obstacle.textContent") == "Taking no calls: All slots are in use"
         )

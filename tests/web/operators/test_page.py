@@ -8,6 +8,7 @@ import pytest
 
 from sipbridge.calls.events import TokenRequested
 from sipbridge.handoffs.outcome import Result
+from sipbridge.handoffs.record import HandoffState
 from sipbridge.web.api import admin_activity
 from tests.harness.loop_turns import LoopTurns
 from tests.store.records import make_handoff, make_record
@@ -116,6 +117,16 @@ async def test_the_activity_has_calls_chats_ends_outcomes_and_health(bridge: Bri
         3,
     )
     assert (health["signal", ""]["successes"], health["token", ""]["successes"]) == (37, 2)
+
+
+async def test_the_activity_says_which_callers_went_back_to_their_agents(bridge: Bridge) -> None:
+    returned = make_handoff(state=HandoffState.FAILED, taken_back=True)
+    for record in (samples.call("call-1", 2), samples.call("call-2", 1, handoff=returned)):
+        bridge.directory.add(record)
+    assert {call["id"]: call["taken_back"] for call in (await activity(bridge))["calls"]} == {
+        "call-1": False,
+        "call-2": True,
+    }
 
 
 async def test_of_many_parts_those_that_failed_are_shown(bridge: Bridge, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from sipbridge.calls.events import (
     RecordRecovered,
     SignalSent,
     StoreFailed,
+    TakeBackDone,
     TransferDone,
     TurnsAdded,
 )
@@ -71,6 +72,16 @@ def test_a_timeline_has_each_step_once_with_its_outcome() -> None:
     ]
     assert "4111" not in repr(timeline)
     assert list(kept.ended(5)) == [timeline]
+
+
+def test_a_timeline_shows_that_the_agent_got_its_caller_back() -> None:
+    kept, record = Timelines(), make_record()
+    kept(CallStarted(record))
+    kept(TakeBackDone(record, Outcome(Result.SUCCESS, "taken_back"), 20.0))
+    timeline = kept.find("call-1")
+    assert timeline is not None
+    last = timeline.steps[-1]
+    assert (last.step, last.result, last.reason, last.seconds) == ("take_back", Result.SUCCESS, "taken_back", 20.0)
 
 
 def test_the_last_calls_that_ended_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -70,6 +70,12 @@ def handed_over() -> CallRecord:
     return call(done, state=CallState.ENDED, ended_at=datetime.now(UTC), ended_by="caller")
 
 
+def returned() -> CallRecord:
+    """The same call, once its agent has got the caller back."""
+    back = handoff(state=HandoffState.FAILED, taken_back=True, finished_at=datetime.now(UTC))
+    return call(back, state=CallState.TALKING)
+
+
 def long_call() -> CallRecord:
     """A call with long words, long values and many of both."""
     data = {f"field_{number}": "value " * number for number in range(1, 20)} | {"a" * 80: "b" * 400}

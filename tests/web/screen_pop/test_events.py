@@ -5,13 +5,15 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
 import pytest
 
-from sipbridge.calls.events import CallEnded, HandoffFinished, TurnsAdded
+from sipbridge.calls.events import CallEnded, HandoffFinished, HandoffStarted, TurnsAdded
 from sipbridge.calls.model import CallRecord, CallState
+from sipbridge.calls.outcomes import TAKEN_BACK
 from sipbridge.handoffs.outcome import Outcome, Result
 from sipbridge.handoffs.record import HandoffState, Turn
 from sipbridge.web.api import pop_events
@@ -91,6 +93,23 @@ async def test_a_page_follows_a_call_up_to_its_end(bridge: Bridge) -> None:
         bridge.pages(CallEnded(call.record, DONE, 1.0))
         assert (await page.update())["final"]
         assert await page.ended()
+
+
+async def test_a_page_follows_a_caller_back_to_the_agent_and_into_a_second_handoff(bridge: Bridge) -> None:
+    call = bridge.directory.add(samples.call())
+    async with stream(bridge, call.record, "?after=8") as page:
+        assert (await page.update())["runs"]
+        call.record = samples.returned()
+        bridge.pages(HandoffFinished(call.record, "release", TAKEN_BACK, 1.0))
+        update = await page.update()
+        assert (update["state"], update["tone"]) == ("The caller is back with the assistant", "over")
+        assert (update["clock"], update["runs"], update["final"]) == ("Waited", False, False)
+        again = samples.handoff(handoff_at=datetime.now(UTC))
+        call.record = samples.call(again, earlier_handoff=call.record.handoff)
+        bridge.pages(HandoffStarted(call.record))
+        update = await page.update()
+        assert (update["state"], update["runs"]) == ("Being connected", True)
+        assert update["seconds"] < 20
 
 
 async def test_a_browser_that_reconnects_gets_each_message_once(bridge: Bridge) -> None:

@@ -208,9 +208,15 @@ async def test_without_javascript_the_page_is_complete(bridge: Bridge, tmp_path:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize("state", ["live", "over", "long"])
+@pytest.mark.parametrize("state", ["live", "returned", "over", "long"])
 async def test_axe_finds_nothing(bridge: Bridge, tmp_path: Path, state: str) -> None:
-    record = {"live": samples.call(), "over": samples.handed_over(), "long": samples.long_call()}[state]
+    made = {
+        "live": samples.call,
+        "returned": samples.returned,
+        "over": samples.handed_over,
+        "long": samples.long_call,
+    }
+    record = made[state]()
     bridge.directory.add(record)
     async with opened(bridge, record, tmp_path) as page:
         for scheme, width in (("light", 320), ("dark", 1200)):

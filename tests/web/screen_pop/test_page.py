@@ -165,6 +165,16 @@ def assert_problem(got: tuple[int, str, str], status: int, *texts: str) -> None:
             "The caller hung up Waited 1:01:30",
         ),
         ({"state": HandoffState.FAILED, "confirmed": False}, {}, "The handoff failed Waited"),
+        (
+            {"state": HandoffState.FAILED, "taken_back": True, "finished_at": START + timedelta(seconds=52)},
+            {"state": CallState.TALKING},
+            "The caller is back with the assistant Waited 0:22",
+        ),
+        (
+            {"state": HandoffState.FAILED, "taken_back": True, "finished_at": START + timedelta(seconds=52)},
+            {"state": CallState.ENDED, "ended_by": "caller", "ended_at": START + timedelta(minutes=62)},
+            "The call with the assistant is over Waited 0:22",
+        ),
     ],
 )
 async def test_the_state_of_a_call_is_said_in_words(

@@ -1,5 +1,5 @@
 "use strict";
-// The key is in this variable only: no cookie, no storage. Whatever the bridge sends becomes text, never markup.
+// The key is in this variable only: no cookie, no storage. What the bridge sends becomes text, never markup.
 let key = "", paused = false, timer = 0, ahead = 0, shown = "", newest = "", agreed;
 const $ = (id) => document.getElementById(id);
 const on = (id, type, act) => $(id).addEventListener(type, act);
@@ -32,7 +32,7 @@ function make(name, properties, ...children) {
   return made;
 }
 
-// What did not change stays untouched, for selections and screen readers.
+// What did not change stays, for selections and screen readers.
 function set(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -85,7 +85,7 @@ function showActivity({ at, calls, chats, ended, outcomes, health }, status) {
   const ago = (since) => ({ since, after: " ago" }), button = (call) => ({ call: call.id, contact: call.contact_id });
   ahead = Date.parse(at) - Date.now();
   fill("calls", calls.map((call) => [
-    call.id, call.state === "talking" ? "connected" : "waiting", words(call.state) + (call.destination && ` to ${call.destination}: ${call.reason}`),
+    call.id, call.state === "talking" ? "connected" : "waiting", words(call.state) + (call.taken_back ? ", taken back" : call.destination && ` to ${call.destination}: ${call.reason}`),
     owner(call), call.contact_id, { since: call.started_at }, button(call),
   ]), status.calls);
   fill("chats", chats.map((chat) => [

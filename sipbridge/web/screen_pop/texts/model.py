@@ -59,6 +59,8 @@ class Texts:
     connected: str
     failed: str
     hung_up: str
+    taken_back: str
+    taken_back_over: str
     call_over: str
     queued: str
     chatting: str
