@@ -93,7 +93,9 @@ async def _answer(call: Call) -> None:
     watch_leg(call)
     # CXone's Studio reads X- headers of the first INVITE's 2xx and of no other message of ours.
     setup_seconds = await call.leg.answer({"X-Sipbridge-Call-Id": call.record.call_id})
-    call.update(state=CallState.TALKING, answered_at=call.timestamp())
+    answered_at = call.timestamp()
+    call.update(state=CallState.TALKING, answered_at=answered_at)
+    journal.answered(call.record.call_id, answered_at)
     _emit_response(call, SipStatus.OK, "answered")
     call.emit(CallAnswered(call.record, setup_seconds))
 

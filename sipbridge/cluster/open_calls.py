@@ -211,6 +211,10 @@ class SharedJournal:
         await self._shared.confirm(written)
         return begun
 
+    def answered(self, call_id: str, at: datetime) -> None:
+        """Record that the caller was answered, in the local journal; Redis gets the time with the announcement."""
+        self._local.answered(call_id, at)
+
     def handing_off(self, record: CallRecord) -> None:
         """Record that a handoff begins, in the local journal; Redis gets its record from the store."""
         self._local.handing_off(record)

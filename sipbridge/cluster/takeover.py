@@ -243,6 +243,9 @@ class _RescueJournal:
         """No call begins here."""
         return True
 
+    def answered(self, call_id: str, at: datetime) -> None:
+        """No call begins here."""
+
     def handing_off(self, record: CallRecord) -> None:
         """The store has the record at once."""
 

@@ -17,6 +17,7 @@ class FakeCallJournal:
 
     def __init__(self, journal: Journal) -> None:
         self.open: dict[str, SignalResult | None] = {}
+        self.answered_at: dict[str, datetime] = {}
         self.signalling_records: list[CallRecord] = []
         self.unstored_records: list[CallRecord] = []
         self.failing = False
@@ -31,6 +32,9 @@ class FakeCallJournal:
         await self._journal.reach("journal.begin")
         self.open[record.call_id] = None
         return not self.failing
+
+    def answered(self, call_id: str, at: datetime) -> None:
+        self.answered_at[call_id] = at
 
     def handing_off(self, record: CallRecord) -> None:
         self._journal.note(f"journal.handing_off {record.handoff.state if record.handoff else None}")

@@ -103,6 +103,9 @@ class CallJournal(Protocol):
     async def begin(self, record: CallRecord, headers: Headers) -> bool:
         """The caller is about to be answered."""
 
+    def answered(self, call_id: str, at: datetime) -> None:
+        """The caller was answered."""
+
     def handing_off(self, record: CallRecord) -> None:
         """A handoff with a Signal begins, and the store will have its record later. Written within milliseconds."""
 

@@ -3,6 +3,7 @@
 | `what` | with | meaning |
 |---|---|---|
 | `began` | `record`, `headers` | the caller is about to be answered |
+| `answered` | `at`; since the release after 0.2.0 | the caller was answered |
 | `handing_off` | `record`; since release 0.2.0 | a handoff begins, and the store will have its record later |
 | `signalling` | `record`; not before release 0.2.0 | the first byte of a Signal is about to go out |
 | `signalled` | `result` | the result of the Signal; `undelivered` revokes `signalling` |
@@ -25,7 +26,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from sipbridge.calls.model import CallRecord, EndedBy
+from sipbridge.calls.model import CallRecord, CallState, EndedBy
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.ports.sip import Headers
 from sipbridge.calls.ports.store import Unfinished
@@ -44,6 +45,11 @@ class Entry(NamedTuple):
 def began(record: CallRecord, headers: Headers) -> Entry:
     """The caller is about to be answered."""
     return _entry("began", record.call_id, record=_json(record), headers=json.dumps(dict(headers)))
+
+
+def answered(call_id: str, at: datetime) -> Entry:
+    """The caller was answered."""
+    return _entry("answered", call_id, at=json.dumps(at.isoformat()))
 
 
 def handing_off(record: CallRecord) -> Entry:
@@ -160,6 +166,8 @@ def _unfinished(lines: list[bytes]) -> Unfinished | None:
 
 def _after(call: Unfinished, entry: Mapping[str, Any]) -> Unfinished:
     """Return the call after an entry."""
+    if entry["what"] == "answered":
+        return _changed(call, state=CallState.TALKING, answered_at=datetime.fromisoformat(entry["at"]))
     if entry["what"] == "handing_off":
         return replace(call, record=CallRecord.model_validate(entry["record"]))
     if entry["what"] == "signalling":
@@ -170,7 +178,11 @@ def _after(call: Unfinished, entry: Mapping[str, Any]) -> Unfinished:
         # A Signal that certainly did not arrive left the contact unchanged.
         return replace(call, signal=None if result is SignalResult.UNDELIVERED else result)
     if entry["what"] == "hung_up" or (entry["what"] == "hanging_up" and call.record.ended_at is None):
-        end = {"ended_by": entry["by"], "ended_at": datetime.fromisoformat(entry["at"])}
-        record = CallRecord.model_validate(call.record.model_dump() | end)
-        return replace(call, record=record, bye_unknown=entry["what"] == "hanging_up")
+        over = _changed(call, ended_by=entry["by"], ended_at=datetime.fromisoformat(entry["at"]))
+        return replace(over, bye_unknown=entry["what"] == "hanging_up")
     return call
+
+
+def _changed(call: Unfinished, **changes: object) -> Unfinished:
+    """Return the call with changes of its record, which are validated."""
+    return replace(call, record=CallRecord.model_validate(call.record.model_dump() | changes))

@@ -74,6 +74,10 @@ class FileJournal:
         """Record that the caller is about to be answered; return False if that could not be written in time."""
         return await self._write_now(entries.began(record, headers), synced=False)
 
+    def answered(self, call_id: str, at: datetime) -> None:
+        """Record that the caller was answered."""
+        self._write_later(entries.answered(call_id, at))
+
     def handing_off(self, record: CallRecord) -> None:
         """Record that a handoff begins, whose record the store will have later."""
         if not self._closed:
