@@ -253,8 +253,9 @@ class Call:
     def add_turns(self, turns: Iterable[Turn]) -> None:
         """Append to the transcript. Raises `HandoffInvalid` if it would be too long."""
         self._transcript.add(turns, self.timestamp())
-        if len(self._transcript.turns) > len(self.record.transcript):
+        if added := self._transcript.turns[len(self.record.transcript) :]:
             self.update(transcript=self._transcript.turns)
+            self.context.journal.add_turns(self.record.call_id, added)
             self.emit(TurnsAdded(self.record))
 
     def note_fault(self, fault: str, message: str) -> None:

@@ -46,6 +46,8 @@ async def hand_off(call: Call, plan: HandoffPlan) -> Outcome | None:
     """
     began_at = time.monotonic()
     call.emit(HandoffStarted(call.record))
+    # The agent may go on speaking for a while, and what it wants the human agent to know must survive a crash.
+    call.context.journal.handing_off(call.record)
     speech = _prepare_speech(call, plan)
     try:
         await _play_out(call, keep=may_take_back(call, plan))
@@ -178,15 +180,11 @@ async def _speak(call: Call, speech: asyncio.Future[str | None] | None) -> None:
 async def _store_record(call: Call, plan: HandoffPlan) -> None:
     """Store the record before CXone learns of the handoff: the screen-pop may ask for it at once.
 
-    If a Signal follows, the journal has the record at once, and the disk has it with the Signal's entry, so the call
-    does not wait for a commit.
+    If a Signal follows, the journal has the record, and the disk has it with the Signal's entry, so the call does not
+    wait for a commit.
     """
     started_at = time.monotonic()
-    if plan.signal:
-        call.context.journal.handing_off(call.record)
-        stored = await call.store_later()
-    else:
-        stored = await call.store()
+    stored = await (call.store_later() if plan.signal else call.store())
     _emit_stage(call, "store", started_at, DONE if stored else STORE_FAILED)
 
 

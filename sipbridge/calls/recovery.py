@@ -141,16 +141,17 @@ async def _recover(call: Unfinished, context: CallContext, turn: _Turn) -> None:
 def _merge(journalled: CallRecord, stored: CallRecord | None) -> CallRecord:
     """Return the store's record with what only the journal knows: the end of the leg, the Signal's parameters.
 
-    Either may have a later handoff than the other.
+    Either may have a later handoff than the other, or more turns.
     """
     if stored is None:
         return journalled
-    record = stored.changed(ended_at=journalled.ended_at, ended_by=journalled.ended_by)
+    transcript = max(journalled.transcript, stored.transcript, key=len)
+    record = stored.changed(ended_at=journalled.ended_at, ended_by=journalled.ended_by, transcript=transcript)
     handoff, known = journalled.handoff, stored.handoff
     if handoff is None or (known is not None and known.handoff_at > handoff.handoff_at):
         return record
     if known is None or known.handoff_at < handoff.handoff_at:
-        return journalled
+        return journalled.changed(transcript=transcript)
     return record if known.parameters else _with_handoff(record, parameters=handoff.parameters)
 
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime
 
@@ -29,6 +29,7 @@ from sipbridge.calls.ports.sip import Headers
 from sipbridge.calls.ports.store import CallJournal
 from sipbridge.cluster.lease import REDIS_SECONDS, Commands, Lease
 from sipbridge.errors import StoreError
+from sipbridge.handoffs.record import Turn
 from sipbridge.store.journal import entries
 from sipbridge.store.journal.entries import Entry
 from sipbridge.store.redis import keys
@@ -214,6 +215,10 @@ class SharedJournal:
     def answered(self, call_id: str, at: datetime) -> None:
         """Record that the caller was answered, in the local journal; Redis gets the time with the announcement."""
         self._local.answered(call_id, at)
+
+    def add_turns(self, call_id: str, turns: Sequence[Turn]) -> None:
+        """Record that the transcript has grown, in the local journal; Redis gets it when the handoff begins."""
+        self._local.add_turns(call_id, turns)
 
     def handing_off(self, record: CallRecord) -> None:
         """Record that a handoff begins, in the local journal; Redis gets its record from the store."""

@@ -35,6 +35,7 @@ from sipbridge.calls.ports.store import CallJournal, RecordStore, Unfinished
 from sipbridge.cluster.fleet import Listed
 from sipbridge.cluster.lease import LONGEST_PAUSE_MS, REDIS_SECONDS, Commands, Lease
 from sipbridge.errors import StoreError
+from sipbridge.handoffs.record import Turn
 from sipbridge.store.calls import rows
 from sipbridge.store.journal import entries
 from sipbridge.store.redis import keys
@@ -118,7 +119,7 @@ class Takeover:
             self._reserved.clear()
 
     async def with_claims(self, calls: Sequence[Unfinished]) -> list[Unfinished]:
-        """Return the calls, each with what its claim says about its Signal, and the time at which it was answered.
+        """Return the calls, each with what its claim says about its Signal, and with what was announced of it.
 
         Raises `StoreError`.
         """
@@ -130,7 +131,7 @@ class Takeover:
         )
         claims, announced = known[: len(calls)], known[len(calls) :]
         return [
-            _with_answer(_with_claim(call, *claim), body)
+            _with_announcement(_with_claim(call, *claim), body)
             for call, claim, body in zip(calls, claims, announced, strict=True)
         ]
 
@@ -217,15 +218,17 @@ def _with_claim(call: Unfinished, epoch: str | None, result: str | None) -> Unfi
     return replace(call, signal=SignalResult(result) if result else SignalResult.UNKNOWN)
 
 
-def _with_answer(call: Unfinished, announced: str | None) -> Unfinished:
-    """Return the call with the time at which it was answered, from its announcement: its entry was written before."""
-    answered_at = None
-    if announced is not None:
-        with suppress(StoreError):  # not valid
-            answered_at = rows.to_record(announced).answered_at
-    if answered_at is None or call.record.answered_at is not None:
+def _with_announcement(call: Unfinished, body: str | None) -> Unfinished:
+    """Return the call with what followed its entry, from its announcement: its answer, and the begin of its handoff."""
+    if body is None or call.record.handoff is not None:
         return call
-    return replace(call, record=call.record.changed(answered_at=answered_at))
+    with suppress(StoreError):  # not valid
+        announced = rows.to_record(body)
+        answered_at = call.record.answered_at or announced.answered_at
+        transcript = max(call.record.transcript, announced.transcript, key=len)
+        record = call.record.changed(answered_at=answered_at, handoff=announced.handoff, transcript=transcript)
+        return replace(call, record=record)
+    return call
 
 
 class _RescueJournal:
@@ -245,6 +248,9 @@ class _RescueJournal:
 
     def answered(self, call_id: str, at: datetime) -> None:
         """No call begins here."""
+
+    def add_turns(self, call_id: str, turns: Sequence[Turn]) -> None:
+        """No conversation goes on here."""
 
     def handing_off(self, record: CallRecord) -> None:
         """The store has the record at once."""

@@ -17,7 +17,7 @@ from sipbridge.calls.ports.store import Unfinished
 from sipbridge.calls.recovery import recover
 from sipbridge.errors import StoreError
 from sipbridge.handoffs.outcome import Result
-from sipbridge.handoffs.record import HandoffRecord, HandoffState
+from sipbridge.handoffs.record import HandoffRecord, HandoffState, Turn
 from tests.calls.world import CONTACT, World
 from tests.fakes import FakeCentre
 
@@ -114,6 +114,22 @@ async def test_the_agents_data_is_kept_for_the_human_agent() -> None:
     assert record.handoff is not None
     assert (record.shared_id, record.handoff.data) == ("ticket-7", {"ticket": "7"})
     assert record.handoff.utterance == "One moment."
+
+
+TURNS = (Turn(role="agent", text="Hello"), Turn(role="caller", text="My lamp is broken"))
+
+
+@pytest.mark.parametrize(("in_journal", "in_store"), [(2, 0), (2, 1), (1, 2)])
+async def test_the_answer_and_all_turns_are_kept(in_journal: int, in_store: int) -> None:
+    world = World()
+    answered_at = datetime.now(UTC)
+    talking = _record(world, answered_at=answered_at, transcript=TURNS[:in_journal])
+    if in_store:
+        handing_off = talking.changed(handoff=_requested_handoff(), state=CallState.HANDING_OFF)
+        await world.store.put(handing_off.changed(transcript=TURNS[:in_store]))
+    record = await _recovered(world, Unfinished(talking, {}))
+    assert record.answered_at == answered_at
+    assert record.transcript == TURNS
 
 
 async def test_a_contact_that_is_too_old_is_not_signalled() -> None:

@@ -96,6 +96,7 @@ async def test_turns_are_stamped_and_kept_in_their_order() -> None:
     world.request_handoff(transcript=[{"role": "agent", "text": "one moment", "at": "2026-03-01T12:00:00Z"}])
     record = await world.finish()
     assert [turn.text for turn in record.transcript] == ["hello", "hi", "one moment"]
+    assert world.call_journal.turns == {record.call_id: list(record.transcript)}
     assert all(turn.at for turn in record.transcript)
     assert record.transcript[2].at is not None
     assert record.transcript[2].at.year == 2026

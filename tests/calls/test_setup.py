@@ -32,6 +32,7 @@ async def test_the_caller_is_answered_once_the_agent_is_connected() -> None:
     assert world.leg.answer_headers == {"X-Sipbridge-Call-Id": world.record.call_id}
     assert world.record.state is CallState.TALKING
     assert world.record.answered_at is not None
+    assert world.call_journal.answered_at == {world.record.call_id: world.record.answered_at}
     assert _invite_answer(world) == (200, "answered")
     assert world.observer.one(CallAnswered).setup_seconds == 0.25
     world.leg.far_end_hangs_up()

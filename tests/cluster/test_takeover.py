@@ -18,11 +18,12 @@ from sipbridge.cluster.fleet import Fleet, Listed
 from sipbridge.cluster.lease import Lease
 from sipbridge.cluster.open_calls import OpenCalls, SharedJournal
 from sipbridge.cluster.takeover import Takeover, TakeoverCounts
+from sipbridge.handoffs.record import Turn
 from sipbridge.store.redis import keys
 from sipbridge.store.redis.server import Server
 from tests.fakes import FakeCallJournal, FakeStore, Journal
 from tests.harness.programs.redis import RedisServer
-from tests.store.records import START, make_record
+from tests.store.records import START, make_handoff, make_record
 
 
 @dataclass
@@ -133,15 +134,21 @@ async def test_the_rescuer_knows_what_became_of_each_call(server: Server, redis:
     assert (node.counts.nodes, node.counts.calls) == (1, 5)
 
 
-async def test_the_rescuer_knows_when_a_call_was_answered(server: Server, redis: RedisServer, dead: Dead) -> None:
+async def test_the_rescuer_knows_what_was_announced_of_a_call(server: Server, redis: RedisServer, dead: Dead) -> None:
     answered = make_record("talking", answered_at=START + timedelta(seconds=1))
-    bodies = {"talking": answered.model_dump_json(), "claimed": "not valid"}
+    turns = (Turn(role="caller", text="My lamp is broken"),)
+    handing_off = make_record("undelivered", answered_at=answered.answered_at, handoff=make_handoff(), transcript=turns)
+    bodies = {each.call_id: each.model_dump_json() for each in (answered, handing_off)} | {"claimed": "not valid"}
     for call_id, body in bodies.items():
         redis.run("HSET", keys.begun(answered.client, answered.project, call_id), "body", body)
     node = await rescuer(server)
     await node.takeover.run(dead.listed)
-    found = {call.record.call_id: call.record.answered_at for call in node.recovered}
-    assert found == dict.fromkeys(found) | {"talking": answered.answered_at}
+    found = {call.record.call_id: call.record for call in node.recovered}
+    assert found == {call_id: make_record(call_id) for call_id in found} | {
+        "talking": answered,
+        "undelivered": handing_off,
+        "hung-up": found["hung-up"],
+    }
 
 
 async def test_one_node_at_a_time_takes_a_node_over(server: Server, dead: Dead) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from sipbridge.calls.model import CallRecord, EndedBy
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.ports.sip import Headers
 from sipbridge.calls.ports.store import CallJournal
+from sipbridge.handoffs.record import Turn
 from tests.fakes.journal import Journal
 
 
@@ -18,6 +19,7 @@ class FakeCallJournal:
     def __init__(self, journal: Journal) -> None:
         self.open: dict[str, SignalResult | None] = {}
         self.answered_at: dict[str, datetime] = {}
+        self.turns: dict[str, list[Turn]] = {}
         self.signalling_records: list[CallRecord] = []
         self.unstored_records: list[CallRecord] = []
         self.failing = False
@@ -35,6 +37,9 @@ class FakeCallJournal:
 
     def answered(self, call_id: str, at: datetime) -> None:
         self.answered_at[call_id] = at
+
+    def add_turns(self, call_id: str, turns: Sequence[Turn]) -> None:
+        self.turns.setdefault(call_id, []).extend(turns)
 
     def handing_off(self, record: CallRecord) -> None:
         self._journal.note(f"journal.handing_off {record.handoff.state if record.handoff else None}")

@@ -106,7 +106,7 @@ def test_a_kill_right_before_our_bye_signals_no_contact_and_is_indeterminate(tmp
     with site(tmp_path, cxone) as trunk, _raw_call(trunk, project, contact):
         trunk.bridge.program.kill()
     # The moment is too short for a kill at the right time.
-    (began,) = map(json.loads, journal.read_text().splitlines())
+    began, *_ = map(json.loads, journal.read_text().splitlines())
     entry = {"what": "hanging_up", "call": began["call"], "by": "agent", "at": began["record"]["started_at"]}
     with journal.open("a") as file:
         file.write(f"{json.dumps(entry)}\n")
@@ -148,6 +148,29 @@ def test_the_data_of_an_agents_handoff_survives_a_crash(tmp_path: Path, cxone: S
         assert len(call.signals()) == 1, "the first one may have arrived, so there is no second"
         data = trunk.bridge.project("acme", "waiting", "key-of-waiting").handoff_state(call.contact.id).json()["data"]
         assert (data["ticket"], data["utterance"], data["handoff_state"]) == ("T-1", "Bye.", "handoff_failed")
+
+
+def test_what_the_bridge_knew_of_a_call_survives_a_crash_before_the_signal(tmp_path: Path, cxone: Simulator) -> None:
+    journal = tmp_path / "calls.db.journal"
+    turns = [{"role": "agent", "text": "Hello"}, {"role": "caller", "text": "My lamp is broken"}]
+    with site(tmp_path, cxone) as trunk:
+        call = trunk.call("release", "lasting")
+        path = f"calls/{call.wait_until_answered()}"
+        assert call.project.request(f"{path}/turns", "POST", {"turns": turns}).status == 202
+        # The recording lasts much longer than a handoff waits for it.
+        assert call.project.request(f"{path}/handoff", "POST", {"data": {"ticket": "T-1"}}).status == 202
+        wait_for(lambda: b'"handing_off"' in journal.read_bytes(), "the handoff in the journal")
+        (before,) = call.project.calls(call.contact.id)
+        trunk.bridge.program.kill()
+    with site(tmp_path, cxone) as trunk:
+        _recovered(trunk)
+        record = trunk.bridge.project("acme", "lasting", key("lasting")).ended_call(call.contact.id)
+        assert record["answered_at"] == before["answered_at"]
+        assert [(turn["role"], turn["text"]) for turn in record["transcript"]] == [
+            (turn["role"], turn["text"]) for turn in turns
+        ]
+        assert record["handoff"]["data"] == {"ticket": "T-1"}
+        assert len(call.signals()) == 1
 
 
 def test_a_second_bridge_on_the_same_journal_does_not_start(tmp_path: Path, cxone: Simulator) -> None:

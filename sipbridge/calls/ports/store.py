@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -12,6 +12,7 @@ from sipbridge.calls.model import CallRecord, EndedBy
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.ports.event_log import CallLog
 from sipbridge.calls.ports.sip import Headers
+from sipbridge.handoffs.record import Turn
 
 
 class Undelivered(NamedTuple):
@@ -106,8 +107,11 @@ class CallJournal(Protocol):
     def answered(self, call_id: str, at: datetime) -> None:
         """The caller was answered."""
 
+    def add_turns(self, call_id: str, turns: Sequence[Turn]) -> None:
+        """The transcript has grown by these turns."""
+
     def handing_off(self, record: CallRecord) -> None:
-        """A handoff with a Signal begins, and the store will have its record later. Written within milliseconds."""
+        """A handoff begins, and the store will have its record later. Written within milliseconds."""
 
     async def signalling(self, record: CallRecord) -> bool:
         """The first byte of a Signal is about to go out: from now on only CXone knows if it arrives."""

@@ -4,6 +4,7 @@
 |---|---|---|
 | `began` | `record`, `headers` | the caller is about to be answered |
 | `answered` | `at`; since the release after 0.2.0 | the caller was answered |
+| `turns` | `turns`; since the release after 0.2.0 | the transcript has grown |
 | `handing_off` | `record`; since release 0.2.0 | a handoff begins, and the store will have its record later |
 | `signalling` | `record`; not before release 0.2.0 | the first byte of a Signal is about to go out |
 | `signalled` | `result` | the result of the Signal; `undelivered` revokes `signalling` |
@@ -19,17 +20,18 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from sipbridge.calls.model import CallRecord, CallState, EndedBy
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.ports.sip import Headers
 from sipbridge.calls.ports.store import Unfinished
+from sipbridge.handoffs.record import Turn
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +52,11 @@ def began(record: CallRecord, headers: Headers) -> Entry:
 def answered(call_id: str, at: datetime) -> Entry:
     """The caller was answered."""
     return _entry("answered", call_id, at=json.dumps(at.isoformat()))
+
+
+def turns(call_id: str, added: Iterable[Turn]) -> Entry:
+    """The transcript has grown."""
+    return _entry("turns", call_id, turns=f"[{','.join(map(_json, added))}]")
 
 
 def handing_off(record: CallRecord) -> Entry:
@@ -93,12 +100,12 @@ def _entry(what: str, call_id: str, **more: str) -> Entry:
     return Entry(what, call_id, f'{{"what":"{what}","call":{json.dumps(call_id)}{fields}}}\n'.encode())
 
 
-def _json(record: CallRecord) -> str:
+def _json(model: BaseModel) -> str:
     try:
-        return record.model_dump_json()
+        return model.model_dump_json()
     except ValueError:
         # pydantic rejects lone surrogates. This accepts them, and takes four times as long.
-        return json.dumps(record.model_dump(mode="json"), separators=(",", ":"))
+        return json.dumps(model.model_dump(mode="json"), separators=(",", ":"))
 
 
 class OpenCalls:
@@ -166,23 +173,56 @@ def _unfinished(lines: list[bytes]) -> Unfinished | None:
 
 def _after(call: Unfinished, entry: Mapping[str, Any]) -> Unfinished:
     """Return the call after an entry."""
-    if entry["what"] == "answered":
-        return _changed(call, state=CallState.TALKING, answered_at=datetime.fromisoformat(entry["at"]))
-    if entry["what"] == "handing_off":
-        return replace(call, record=CallRecord.model_validate(entry["record"]))
-    if entry["what"] == "signalling":
-        record = CallRecord.model_validate(entry["record"]) if "record" in entry else call.record
-        return replace(call, record=record, signal=SignalResult.UNKNOWN)
-    if entry["what"] == "signalled":
-        result = SignalResult(entry["result"])
-        # A Signal that certainly did not arrive left the contact unchanged.
-        return replace(call, signal=None if result is SignalResult.UNDELIVERED else result)
-    if entry["what"] == "hung_up" or (entry["what"] == "hanging_up" and call.record.ended_at is None):
-        over = _changed(call, ended_by=entry["by"], ended_at=datetime.fromisoformat(entry["at"]))
-        return replace(over, bye_unknown=entry["what"] == "hanging_up")
-    return call
+    change = _CHANGES.get(entry["what"])
+    return call if change is None else change(call, entry)
+
+
+def _after_answer(call: Unfinished, entry: Mapping[str, Any]) -> Unfinished:
+    return _changed(call, state=CallState.TALKING, answered_at=datetime.fromisoformat(entry["at"]))
+
+
+def _after_turns(call: Unfinished, entry: Mapping[str, Any]) -> Unfinished:
+    added = map(Turn.model_validate, entry["turns"])
+    return replace(call, record=call.record.changed(transcript=(*call.record.transcript, *added)))
+
+
+def _after_record(call: Unfinished, entry: Mapping[str, Any]) -> Unfinished:
+    record = CallRecord.model_validate(entry["record"])
+    # It may have been made before the last turns.
+    transcript = max(call.record.transcript, record.transcript, key=len)
+    return replace(call, record=record.changed(transcript=transcript))
+
+
+def _after_signalling(call: Unfinished, entry: Mapping[str, Any]) -> Unfinished:
+    return replace(_after_record(call, entry) if "record" in entry else call, signal=SignalResult.UNKNOWN)
+
+
+def _after_signal(call: Unfinished, entry: Mapping[str, Any]) -> Unfinished:
+    result = SignalResult(entry["result"])
+    # A Signal that certainly did not arrive left the contact unchanged.
+    return replace(call, signal=None if result is SignalResult.UNDELIVERED else result)
+
+
+def _after_hanging_up(call: Unfinished, entry: Mapping[str, Any]) -> Unfinished:
+    return call if call.record.ended_at else replace(_after_end(call, entry), bye_unknown=True)
+
+
+def _after_end(call: Unfinished, entry: Mapping[str, Any]) -> Unfinished:
+    over = _changed(call, ended_by=entry["by"], ended_at=datetime.fromisoformat(entry["at"]))
+    return replace(over, bye_unknown=False)
 
 
 def _changed(call: Unfinished, **changes: object) -> Unfinished:
     """Return the call with changes of its record, which are validated."""
     return replace(call, record=CallRecord.model_validate(call.record.model_dump() | changes))
+
+
+_CHANGES: Mapping[str, Callable[[Unfinished, Mapping[str, Any]], Unfinished]] = {
+    "answered": _after_answer,
+    "turns": _after_turns,
+    "handing_off": _after_record,
+    "signalling": _after_signalling,
+    "signalled": _after_signal,
+    "hanging_up": _after_hanging_up,
+    "hung_up": _after_end,
+}

@@ -10,7 +10,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +21,7 @@ from sipbridge.calls.model import CallRecord, EndedBy
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.ports.sip import Headers
 from sipbridge.calls.ports.store import Unfinished
+from sipbridge.handoffs.record import Turn
 from sipbridge.store.journal import entries
 from sipbridge.store.journal.entries import Entry
 from sipbridge.store.journal.file import JournalFile
@@ -77,6 +78,10 @@ class FileJournal:
     def answered(self, call_id: str, at: datetime) -> None:
         """Record that the caller was answered."""
         self._write_later(entries.answered(call_id, at))
+
+    def add_turns(self, call_id: str, turns: Sequence[Turn]) -> None:
+        """Record that the transcript has grown by these turns."""
+        self._write_later(entries.turns(call_id, turns))
 
     def handing_off(self, record: CallRecord) -> None:
         """Record that a handoff begins, whose record the store will have later."""

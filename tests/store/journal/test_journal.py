@@ -17,12 +17,14 @@ from sipbridge.calls.model import CallState
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.ports.store import Unfinished
 from sipbridge.errors import StartupError
+from sipbridge.handoffs.record import Turn
 from sipbridge.store.journal import file as file_module
 from sipbridge.store.journal import journal as journal_module
 from sipbridge.store.journal.journal import FileJournal
 from tests.store.records import make_handoff, make_record
 
 HEADERS = {"X-Line": "gold"}
+TURNS = (Turn(role="agent", text="Hello"), Turn(role="caller", text="Grüezi"), Turn(role="agent", text="Yes?"))
 Open = Callable[[], FileJournal]
 
 
@@ -66,6 +68,31 @@ async def test_a_begun_call_is_written_when_begin_returns(reopen: Open, path: Pa
     record = make_record()
     assert await reopen().begin(record, HEADERS)
     assert open_calls_in(path) == [Unfinished(record, HEADERS, None)]
+
+
+async def test_the_answer_and_the_turns_of_a_call_are_written_within_a_moment(reopen: Open, path: Path) -> None:
+    journal, at = reopen(), datetime(2026, 3, 1, 12, 1, tzinfo=UTC)
+    await journal.begin(make_record(state=CallState.RINGING), HEADERS)
+    journal.answered("call-1", at)
+    journal.add_turns("call-1", TURNS[:2])
+    journal.add_turns("call-1", TURNS[2:])
+    async with asyncio.timeout(10):
+        while path.read_bytes().count(b'"turns"') < 4:  # noqa: ASYNC110 (a file sends no notification)
+            await asyncio.sleep(0.01)
+    assert open_calls_in(path) == [Unfinished(make_record(answered_at=at, transcript=TURNS), HEADERS)]
+
+
+async def test_turns_that_came_after_a_record_was_made_are_kept(reopen: Open) -> None:
+    journal = reopen()
+    handed = make_record(handoff=make_handoff(), transcript=TURNS[:1])
+    await journal.begin(make_record(), HEADERS)
+    journal.add_turns("call-1", TURNS[:1])
+    journal.handing_off(handed)
+    journal.add_turns("call-1", TURNS[1:2])
+    await journal.signalling(handed)
+    journal.add_turns("call-1", TURNS[2:])
+    await journal.close()
+    assert [call.record for call in reopen().unfinished()] == [handed.changed(transcript=TURNS)]
 
 
 async def test_a_begun_signal_is_written_when_signalling_returns(reopen: Open, path: Path) -> None:
