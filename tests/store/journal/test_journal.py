@@ -1,13 +1,11 @@
+"""The entries of the journal, and the calls that they leave open."""
+
 from __future__ import annotations
 
 import asyncio
 import errno
-import itertools
 import json
-import os
-import resource
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,47 +14,14 @@ import pytest
 from sipbridge.calls.model import CallState
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.ports.store import Unfinished
-from sipbridge.errors import StartupError
 from sipbridge.handoffs.record import Turn
 from sipbridge.store.journal import file as file_module
 from sipbridge.store.journal import journal as journal_module
-from sipbridge.store.journal.journal import FileJournal
 from tests.store.records import make_handoff, make_record
 
-HEADERS = {"X-Line": "gold"}
+from .journals import HEADERS, Open, open_calls_in
+
 TURNS = (Turn(role="agent", text="Hello"), Turn(role="caller", text="Grüezi"), Turn(role="agent", text="Yes?"))
-Open = Callable[[], FileJournal]
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "calls.db.journal"
-
-
-@pytest.fixture
-async def reopen(path: Path) -> AsyncIterator[Open]:
-    opened: list[FileJournal] = []
-
-    def open_it() -> FileJournal:
-        opened.append(FileJournal(path))
-        return opened[-1]
-
-    yield open_it
-    for journal in opened:
-        await journal.close()
-
-
-_COPIES = itertools.count(1)
-
-
-def open_calls_in(path: Path) -> list[Unfinished]:
-    """Return the calls that a start would find now if the writing process crashed."""
-    copy = path.with_name(f"copy-{next(_COPIES)}")  # the last one may still be open
-    copy.write_bytes(path.read_bytes())
-    journal = FileJournal(copy)
-    found = journal.unfinished()
-    asyncio.get_running_loop().create_task(journal.close())
-    return found
 
 
 async def test_a_new_journal_has_no_open_calls(reopen: Open, path: Path) -> None:
@@ -165,169 +130,6 @@ async def test_a_record_that_was_not_stored_is_kept_completely(reopen: Open) -> 
     assert [call.record for call in reopen().unfinished()] == [ended]
 
 
-async def test_an_incomplete_or_corrupt_line_affects_no_other_call(reopen: Open, path: Path) -> None:
-    journal = reopen()
-    await journal.begin(make_record("call-1"), HEADERS)
-    await journal.begin(make_record("call-2"), HEADERS)
-    await journal.close()
-    first, second = path.read_bytes().splitlines(keepends=True)
-    wrong = b'{"what":"began","call":"call-3","record":{"call_id":7}}\n'
-    path.write_bytes(first + b"\xff\x00 no JSON\n[1]\n{}\n" + wrong + second + second[:40])
-    assert [call.record.call_id for call in reopen().unfinished()] == ["call-1", "call-2"]
-
-
-@pytest.mark.parametrize(
-    "end", [b'{"what":"stored","ca', b"\0" * 512, b"no JSON", b'{"what":"stored","call":"call-1"}', b"[1]\n"]
-)
-async def test_entries_after_an_incomplete_line_are_readable(reopen: Open, path: Path, end: bytes) -> None:
-    path.write_bytes(end)
-    journal = reopen()
-    assert await journal.begin(make_record("call-2"), HEADERS)
-    assert await journal.signalling(make_record("call-2"))
-    assert [(call.record.call_id, call.signal) for call in open_calls_in(path)] == [("call-2", SignalResult.UNKNOWN)]
-
-
-async def test_the_file_stays_small_and_keeps_open_calls(
-    reopen: Open, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(journal_module, "TIDY_SECONDS", 0.01)
-    journal = reopen()
-    await journal.begin(make_record("stays"), HEADERS)
-    alone = path.stat().st_size
-    for number in range(200):
-        await journal.begin(make_record(f"call-{number}"), HEADERS)
-        journal.stored(f"call-{number}")
-    async with asyncio.timeout(10):
-        while path.stat().st_size > alone:  # noqa: ASYNC110 (a file sends no notification)
-            await asyncio.sleep(0.01)
-    assert [call.record.call_id for call in open_calls_in(path)] == ["stays"]
-
-
-async def test_a_deleted_file_is_rewritten_with_all_open_calls(reopen: Open, path: Path) -> None:
-    journal = reopen()
-    await journal.begin(make_record("call-1"), HEADERS)
-    path.unlink()
-    assert await journal.begin(make_record("call-2"), HEADERS)
-    assert [call.record.call_id for call in open_calls_in(path)] == ["call-1", "call-2"]
-
-
-async def test_a_full_disk_is_logged_and_entries_are_written_later(reopen: Open, path: Path) -> None:
-    journal = reopen()
-    await journal.begin(make_record("call-1"), HEADERS)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 10, hard))
-    try:
-        assert not await journal.begin(make_record("call-2"), HEADERS)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert await journal.begin(make_record("call-3"), HEADERS)
-    assert [call.record.call_id for call in open_calls_in(path)] == ["call-1", "call-2", "call-3"]
-
-
-async def test_entries_that_a_full_disk_rejected_are_written_without_another_call(
-    reopen: Open, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(journal_module, "TIDY_SECONDS", 0.01)
-    journal = reopen()
-    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
-    try:
-        assert not await journal.begin(make_record("call-1"), HEADERS)
-        assert [each.name for each in path.parent.iterdir()] == [path.name], "no second file uses disk space"
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-    async with asyncio.timeout(10):
-        while not open_calls_in(path):  # noqa: ASYNC110 (a file sends no notification)
-            await asyncio.sleep(0.02)
-
-
-def test_a_path_that_is_not_a_regular_file_is_refused_and_not_replaced() -> None:
-    with pytest.raises(StartupError, match="is not a regular file"):
-        FileJournal(Path("/dev/null"))
-
-
-async def test_a_journal_is_locked_by_one_bridge(reopen: Open) -> None:
-    reopen()
-    with pytest.raises(StartupError, match="in use by another sipbridge"):
-        reopen()
-
-
-def test_a_missing_folder_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(StartupError, match=r"store.journal: .* cannot be written"):
-        FileJournal(tmp_path / "nowhere" / "calls.journal")
-
-
-async def test_a_hanging_disk_delays_no_caller_for_long(reopen: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal_module, "WRITE_TIMEOUT_SECONDS", 0.01)
-    hangs = threading.Event()
-    monkeypatch.setattr(file_module, "_write_whole", lambda *_: hangs.wait())
-    assert not await reopen().begin(make_record(), HEADERS)
-    hangs.set()
-
-
-@pytest.fixture
-def hanging_sync(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Let each sync hang until the test ends, as on a disk that hangs; set once the first one does."""
-    hangs, released = threading.Event(), threading.Event()
-
-    def sync(_: int) -> None:
-        hangs.set()
-        released.wait()
-
-    monkeypatch.setattr(os, "fdatasync", sync)
-    yield hangs
-    released.set()
-
-
-async def test_a_hanging_sync_delays_no_caller_and_no_entry(
-    reopen: Open, path: Path, monkeypatch: pytest.MonkeyPatch, hanging_sync: threading.Event
-) -> None:
-    monkeypatch.setattr(journal_module, "WRITE_TIMEOUT_SECONDS", 0.01)
-    journal = reopen()
-    assert not await journal.signalling(make_record("call-1"))
-    assert await asyncio.to_thread(hanging_sync.wait, 10)
-    monkeypatch.setattr(journal_module, "WRITE_TIMEOUT_SECONDS", 10.0)
-    assert await journal.begin(make_record("call-2"), HEADERS)
-    # The sync thread cannot write it.
-    signalling = asyncio.create_task(journal.signalling(make_record("call-2")))
-    async with asyncio.timeout(10):
-        while path.read_bytes().count(b'"signalling"') < 2:  # noqa: ASYNC110 (a file sends no notification)
-            await asyncio.sleep(0.01)
-    assert not signalling.done(), "the disk has not confirmed it"
-    signalling.cancel()
-
-
-async def test_an_answered_call_waits_for_no_sync(reopen: Open, hanging_sync: threading.Event) -> None:
-    journal = reopen()
-    signalling = asyncio.create_task(journal.signalling(make_record("call-1")))
-    assert await journal.begin(make_record("call-2"), HEADERS)
-    assert await asyncio.to_thread(hanging_sync.wait, 10)
-    assert not signalling.done()
-    signalling.cancel()
-
-
-async def test_signals_at_one_time_share_a_sync(reopen: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    syncs: list[int] = []
-    monkeypatch.setattr(os, "fdatasync", syncs.append)
-    monkeypatch.setattr(journal_module, "SYNC_SPACING_SECONDS", 0.5)
-    journal = reopen()
-    assert await journal.signalling(make_record("first"))
-    signalling = []
-    for number in range(5):
-        signalling.append(asyncio.create_task(journal.signalling(make_record(f"call-{number}"))))
-        await asyncio.sleep(0.01)  # time enough for a sync of its own
-    assert all(await asyncio.gather(*signalling))
-    assert len(syncs) == 2
-
-
-async def test_a_sync_that_fails_confirms_no_signal(reopen: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: int) -> None:
-        raise OSError(errno.EIO, "the disk failed")
-
-    monkeypatch.setattr(os, "fdatasync", fail)
-    assert not await reopen().signalling(make_record())
-
-
 async def test_entries_of_all_threads_keep_their_order(reopen: Open, path: Path) -> None:
     journal = reopen()
     at = datetime(2026, 3, 1, 12, 1, tzinfo=UTC)
@@ -431,19 +233,3 @@ async def test_the_parameters_of_a_begun_signal_are_kept(reopen: Open) -> None:
     await journal.signalling(signalled)
     await journal.close()
     assert [call.record for call in reopen().unfinished()] == [signalled]
-
-
-async def test_a_journal_of_release_0_1_0_is_read(reopen: Open, path: Path) -> None:
-    """Release 0.1.0 wrote no record with `signalling`, and no `hung_up`."""
-    record = make_record().model_dump_json()
-    lines = [
-        f'{{"what":"began","call":"call-1","record":{record},"headers":{{"X-Line":"gold"}}}}',
-        '{"what":"signalling","call":"call-1"}',
-        f'{{"what":"began","call":"call-2","record":{make_record("call-2").model_dump_json()},"headers":{{}}}}',
-        '{"what":"of a later release","call":"call-2"}',
-    ]
-    path.write_text("\n".join([*lines, ""]))
-    assert reopen().unfinished() == [
-        Unfinished(make_record(), HEADERS, SignalResult.UNKNOWN),
-        Unfinished(make_record("call-2"), {}),
-    ]
