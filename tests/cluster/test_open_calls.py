@@ -16,6 +16,7 @@ from sipbridge.cluster.lease import Commands, Lease
 from sipbridge.cluster.open_calls import OpenCalls, SharedJournal
 from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import StoreError
+from sipbridge.handoffs.record import Turn
 from sipbridge.store.journal import entries
 from sipbridge.store.journal.entries import read_call
 from sipbridge.store.redis import keys
@@ -71,6 +72,17 @@ async def test_redis_has_a_call_before_it_is_answered(node: Node) -> None:
     assert call is not None
     assert (call.record, call.headers) == (make_record("call-1"), {"X-Line": "gold"})
     assert list(node.local.open) == ["call-1"]
+
+
+async def test_the_answer_and_the_turns_are_in_the_local_journal_only(node: Node) -> None:
+    assert await node.begins("call-1")
+    before = node.in_redis()
+    turns = [Turn(role="caller", text="My lamp is broken")]
+    node.journal.answered("call-1", NOW)
+    node.journal.add_turns("call-1", turns)
+    assert (node.local.answered_at, node.local.turns) == ({"call-1": NOW}, {"call-1": turns})
+    assert await node.begins("call-2")  # written after anything of the first call
+    assert node.in_redis() == before | {"call-2": node.in_redis()["call-2"]}
 
 
 async def test_the_end_of_the_leg_follows_from_any_thread(node: Node) -> None:
