@@ -4,72 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
 from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge.calls.model import LegEnd, LegFailure
-from sipbridge.calls.ports.sip import Leg, ReferDecision, ReferOutcome, Referral, ReferResult
+from sipbridge.calls.ports.sip import Leg
 from sipbridge.errors import DialFailed, LegEnded
 from sipbridge.sip import leg as module
-from sipbridge.sip.audio import AudioPump
-from sipbridge.sip.dialog import Dialog, DialogContext
 from sipbridge.sip.dialog_listener import DialogListener
-from sipbridge.sip.dialogs import DialogTable
 from sipbridge.sip.leg import MAX_EARLY_DIGITS, SipLeg
-from sipbridge.sip.outgoing_invite import OutgoingInvite
-from sipbridge.sip.thread import CallEvent, SipThread
 from tests.fakes import FakeLeg, Journal
-from tests.fakes.pjsip import FakePjsip, FakeRequest
-
-SLOT = 7
-INVITE = OutgoingInvite(0, "sip:agent@example.com", "tcp://192.0.2.1:5060", [], "<sip:caller@example.com>", {})
-
-
-class Stack:
-    """A SIP thread with the dialogs of legs."""
-
-    def __init__(self, pjsip: FakePjsip) -> None:
-        self.pjsip = pjsip
-        self.loop = asyncio.get_running_loop()
-        self.table = DialogTable()
-        self.thread = SipThread(self.loop, self._handle, pjsip)
-        self.pump = AudioPump(self.loop, pjsip)
-        self.context = DialogContext(self.thread, self.table, {"hello": pj.Clip(b"\0\0")}, pjsip)
-
-    def _handle(self, events: list[CallEvent]) -> None:
-        for event in events:
-            self.table.handle(event)
-
-    async def incoming(self, slot: int = SLOT) -> SipLeg:
-        dialog = Dialog(self.context)
-        leg = SipLeg(self.loop, self.thread, dialog, self.pump)
-        await self.thread.run(lambda: dialog.adopt(slot, leg))
-        return leg
-
-    async def outgoing(self) -> SipLeg:
-        dialog = Dialog(self.context)
-        leg = SipLeg(self.loop, self.thread, dialog, self.pump, INVITE.target)
-        await self.thread.run(lambda: dialog.dial(INVITE, leg))
-        return leg
-
-    async def settle(self) -> None:
-        """Wait until the SIP thread has handled everything that has happened and been posted."""
-        for _ in range(2):
-            await self.thread.run(lambda: None)
-
-    def end(self, *, status: int = 200, text: str = "", by_peer: bool = True) -> None:
-        self.pjsip.queue_event(pj.EventEnded, SLOT, status=status, text=text, final=by_peer)
-
-
-@pytest.fixture
-async def stack(pjsip: FakePjsip) -> AsyncIterator[Stack]:
-    stack = Stack(pjsip)
-    await stack.thread.start(lambda: None, lambda: None)
-    yield stack
-    await stack.thread.stop()
+from tests.sip.leg_stack import SLOT, Stack
 
 
 async def test_answering_returns_the_seconds_from_invite_to_200(stack: Stack) -> None:
@@ -184,108 +132,6 @@ async def test_a_redirected_leg_has_the_contacts_and_the_target_that_sent_them(s
         await leg.answered
     assert raised.value.contacts == ("sip:other@example.com",)
     assert raised.value.target == "tcp://192.0.2.1:5060"
-
-
-# -------------------------------------------------------------------- REFER
-
-
-@pytest.mark.parametrize(
-    ("kind", "status", "result"),
-    [
-        (pj.EventReferEnded, 200, ReferResult.ACCEPTED),
-        (pj.EventReferEnded, 486, ReferResult.FAILED),
-        (pj.EventReferEnded, 0, ReferResult.NO_NOTIFY),
-        (pj.EventReferRejected, 405, ReferResult.REFUSED),
-    ],
-)
-async def test_the_far_end_reports_the_outcome_of_a_refer(
-    stack: Stack, kind: int, status: int, result: ReferResult
-) -> None:
-    leg = await stack.incoming()
-    referring = asyncio.ensure_future(leg.refer("sip:desk@example.com", {"X-Id": "1"}, 5))
-    await stack.settle()
-    ((_, slot, number, refer_to, headers),) = stack.pjsip.sent
-    assert (slot, refer_to, headers) == (SLOT, "<sip:desk@example.com>", {"X-Id": "1"})
-    assert isinstance(number, int)
-    stack.pjsip.queue_event(kind, number=number, status=status)
-    assert await referring == ReferOutcome(result, status)
-
-
-async def test_the_success_of_a_refer_ends_the_leg_in_the_same_turn_if_requested(stack: Stack) -> None:
-    leg = await stack.incoming()
-    referring = asyncio.ensure_future(leg.refer("sip:desk@example.com", {}, 5, then_bye=True))
-    await stack.settle()
-    ((_, _, number, _, _),) = stack.pjsip.sent
-    assert isinstance(number, int)
-    stack.pjsip.queue_event(pj.EventReferEnded, number=number, status=200)
-    assert await referring == ReferOutcome(ReferResult.ACCEPTED, 200)
-    assert stack.pjsip.sent[1:] == [("end", SLOT, 200, "", {})]
-    assert not leg.ended.result().by_peer
-
-
-@pytest.mark.parametrize(("status", "then_bye"), [(200, False), (486, True), (0, True)])
-async def test_any_other_end_of_a_refer_leaves_the_leg_as_it_is(stack: Stack, status: int, *, then_bye: bool) -> None:
-    leg = await stack.incoming()
-    referring = asyncio.ensure_future(leg.refer("sip:desk@example.com", {}, 5, then_bye=then_bye))
-    await stack.settle()
-    ((_, _, number, _, _),) = stack.pjsip.sent
-    assert isinstance(number, int)
-    stack.pjsip.queue_event(pj.EventReferEnded, number=number, status=status)
-    await referring
-    await stack.settle()
-    assert len(stack.pjsip.sent) == 1
-    assert not leg.ended.done()
-
-
-async def test_a_bye_right_after_the_success_of_a_refer_gets_none_of_ours(stack: Stack) -> None:
-    leg = await stack.incoming()
-    referring = asyncio.ensure_future(leg.refer("sip:desk@example.com", {}, 5, then_bye=True))
-    await stack.settle()
-    ((_, _, number, _, _),) = stack.pjsip.sent
-    assert isinstance(number, int)
-
-    def both() -> None:
-        stack.pjsip.queue_event(pj.EventReferEnded, number=number, status=200)
-        stack.end()
-
-    stack.pjsip.on_poll(both)
-    assert await referring == ReferOutcome(ReferResult.ACCEPTED, 200)
-    await stack.settle()
-    # The slot of the leg may have another call by then.
-    assert len(stack.pjsip.sent) == 1
-    assert leg.ended.result().by_peer
-
-
-async def test_a_bye_before_the_notify_and_silence_are_outcomes_too(stack: Stack) -> None:
-    leg = await stack.incoming()
-    assert await leg.refer("sip:desk@example.com", {}, 0.01) == ReferOutcome(ReferResult.NO_NOTIFY, 0)
-    referring = asyncio.ensure_future(leg.refer("sip:desk@example.com", {}, 5))
-    await stack.settle()
-    stack.end()
-    assert await referring == ReferOutcome(ReferResult.PEER_HUNG_UP, 0)
-
-
-async def test_a_refer_of_the_far_end_gets_its_notify(stack: Stack) -> None:
-    class Handler:
-        accepted_referrals: list[Referral]
-
-        def decide(self, referral: Referral) -> ReferDecision:
-            return ReferDecision(202 if referral.refer_to else 400)
-
-        def rejected(self, why: str) -> None:
-            raise AssertionError(why)
-
-        def accepted(self, referral: Referral) -> None:
-            leg.notify(200, "OK")
-            assert referral.refer_to == "<sip:desk@example.com>"
-
-    dialog = Dialog(stack.context, Handler())
-    leg = SipLeg(stack.loop, stack.thread, dialog, stack.pump)
-    await stack.thread.run(lambda: dialog.adopt(SLOT, leg))
-    request = FakeRequest(b"REFER sip:bridge SIP/2.0\r\nRefer-To: <sip:desk@example.com>\r\n\r\n", ticket=12)
-    await stack.thread.run(lambda: stack.table.decide_refer(SLOT, request))
-    await stack.settle()
-    assert stack.pjsip.sent == [("NOTIFY", 12, 200, "OK")]
 
 
 # -------------------------------------------------------------------- audio
