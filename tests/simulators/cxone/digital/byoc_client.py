@@ -46,10 +46,14 @@ def a_message(words: str = "hello", **changes: Any) -> dict[str, Any]:  # noqa: 
 
 @dataclass
 class Box:
-    """A box that records the calls. `statuses` are the next responses to messages, instead of 200."""
+    """A box that records the calls.
+
+    `statuses` are the next responses to messages, instead of 200, and `token_statuses` those to requests for a token.
+    """
 
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
+    token_statuses: list[int] = field(default_factory=list)
     url: str = ""
     tokens: set[str] = field(default_factory=set)
 
@@ -83,6 +87,8 @@ class Box:
 
     def _token(self, body: dict[str, Any]) -> web.Response:
         self.calls.append(("token", body))
+        if self.token_statuses:
+            return web.Response(status=self.token_statuses.pop(0))
         if body["client_secret"] != DEMO_CHANNEL.client_secret:
             return web.Response(status=401)
         token = f"token-{len(self.calls)}"

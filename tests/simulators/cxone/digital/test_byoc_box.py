@@ -110,6 +110,18 @@ async def test_a_call_is_repeated_if_the_channel_repeats(http: aiohttp.ClientSes
         assert texts == [{"type": "TEXT", "payload": {"text": "hello"}}] * 2
 
 
+@pytest.mark.parametrize(("status", "is_final"), [(503, False), (400, True)])
+async def test_a_call_without_a_token_is_repeated_if_the_box_could_not_give_one(
+    http: aiohttp.ClientSession, desk: Desk, status: int, *, is_final: bool
+) -> None:
+    async with running_box(http, repeats=2, repeat_seconds=0) as box:
+        box.token_statuses = [status]
+        message = (await opened(http, desk)).say(Content.of_text("hello"))
+        expected = ["401", str(status)] if is_final else ["401", str(status), "401", "200", "200"]
+        assert [each["result"] for each in await calls(http, len(expected))] == expected
+        assert message.external_id.startswith("box-") != is_final
+
+
 async def test_a_call_is_not_repeated_otherwise(http: aiohttp.ClientSession, desk: Desk) -> None:
     async with running_box(http) as box:
         box.statuses = [503]

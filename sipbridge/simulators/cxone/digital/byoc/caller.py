@@ -138,15 +138,22 @@ class BoxCaller:
     async def _authorized(
         self, channel: ByocChannel, contact: Conversation, kind: str, path: str, body: Mapping[str, Any]
     ) -> tuple[int | None, object]:
-        """Call with the token that CXone has. A 401 makes it get another one and call once more."""
+        """Call with the token that CXone has. A 401 makes it get another one and call once more.
+
+        If the box has no token to give just now, nothing is known about the call itself: its status is that failure's.
+        """
         status, response = await self._post(channel, contact, kind, path, body)
         if status != _UNAUTHORIZED:
             return status, response
-        if not await self._get_token(channel, contact):
+        token_status = await self._get_token(channel, contact)
+        if token_status is None or token_status >= _FIRST_SERVER_ERROR:
+            return token_status, None
+        if channel.id not in self._tokens:
             return status, response
         return await self._post(channel, contact, kind, path, body)
 
-    async def _get_token(self, channel: ByocChannel, contact: Conversation) -> bool:
+    async def _get_token(self, channel: ByocChannel, contact: Conversation) -> int | None:
+        """Ask the box for a token, and keep it if there is one; return the status, or None without a response."""
         path = "/1.0/token"
         body = {
             "grant_type": "client_credentials",
@@ -156,14 +163,14 @@ class BoxCaller:
         self._tokens.pop(channel.id, None)
         status, response = await self._post(channel, contact, "token", path, body)
         if status != 200 or not isinstance(response, dict):  # noqa: PLR2004 (OK)
-            return False
+            return status
         token, kind, seconds = (response.get(name) for name in ("access_token", "token_type", "expires_in"))
         is_valid = isinstance(token, str) and token and str(kind).lower() == "bearer" and isinstance(seconds, int)
         if not is_valid:
             self._note(channel, contact, "token", path, {}, "bad_response")
-            return False
+            return status
         self._tokens[channel.id] = str(token)
-        return True
+        return status
 
     # ------------------------------------------------------------ the request
 
