@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from redis.exceptions import RedisError
-
 from sipbridge.aio import cancel_and_wait
 from sipbridge.calls.ports.store import CallJournal, Unfinished
 from sipbridge.cluster.chat_owners import CarriedChats, ChatOwners
@@ -22,13 +20,13 @@ from sipbridge.cluster.lease import REDIS_SECONDS, RENEWALS_PER_LEASE, Lease, Le
 from sipbridge.cluster.open_calls import OpenCalls, SharedJournal
 from sipbridge.cluster.owners import Owners
 from sipbridge.cluster.probes import Probes
+from sipbridge.cluster.replication import Replication
 from sipbridge.cluster.secret import NodeSecret
 from sipbridge.cluster.takeover import OpenStore, Recover, Takeover, TakeoverCounts
 from sipbridge.cluster.witnesses import Witnesses
 from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import ConfigError, StoreError
 from sipbridge.http import HttpClient
-from sipbridge.store.redis.checks import split_brain_risk
 from sipbridge.store.redis.server import Server
 
 logger = logging.getLogger(__name__)
@@ -80,7 +78,9 @@ class Cluster:
         # Each has its own connections: nothing that a claim or a lease waits for may wait for records.
         self._servers = [Server(url), Server(url), Server(url)]
         lease_server, claim_server, call_server = self._servers
-        self._redis, self._call_server = lease_server, call_server
+        self._redis = lease_server
+        # That of the open calls, as their next write must go to the Redis that has responded.
+        self._replication = Replication(call_server)
         self.lease = Lease(lease_server, settings.id, settings.lease_seconds, self._secret.mark)
         self.fleet = Fleet(settings.id, settings.lease_seconds)
         self._replicas = 0
@@ -90,7 +90,7 @@ class Cluster:
             claim_server,
             self.lease,
             self._may_signal_unclaimed,
-            lambda: self._replicas > 0,
+            lambda: self._replication.has_replicas,
         )
         self.open_calls = OpenCalls(call_server, self.lease)
         self.probes: Probes | None = None
@@ -253,29 +253,17 @@ class Cluster:
         detail = f": {why}" if why else ""
         logger.warning("lease %s%s", state.value, detail, extra={"event": "lease_changed", "state": state.value})
         if state is LeaseState.RESCUED:
-            self.claims.give_up(controls.end_taken_over())
-            self.open_calls.forget()
+            self._yield(controls)
+
+    def _yield(self, controls: NodeControls) -> None:
+        """Leave all calls and chats to the rescuer of this node."""
+        self.claims.give_up(controls.end_taken_over())
+        self.open_calls.forget()
 
     async def _watch_replication(self) -> None:
-        """Learn if Redis has replicas, as a claim would wait for one in vain, and if it may have lost its last writes.
-
-        The server of the open calls is asked, as their next write must go to the Redis that has responded.
-        """
         with suppress(StoreError):
-            (found,) = await self._call_server.run([("INFO", "replication")], seconds=REDIS_SECONDS)
-            if isinstance(found, RedisError):
-                return
-            self._replicas = int(found.get("connected_slaves", 0))
-            self._warn_of(split_brain_risk(found))
-            former, self._history = self._history, str(found.get("master_replid", ""))
-            if former not in ("", self._history):
+            if await self._replication.watch():
                 self.open_calls.write_all()
-
-    def _warn_of(self, risk: str | None) -> None:
-        """Log a risk of the configuration of Redis, once."""
-        if risk and not self._has_warned:
-            self._has_warned = True
-            logger.warning("%s", risk, extra={"event": "redis_split_brain"})
 
     def _rescue_dead(self) -> None:
         """Take over the dead nodes, each on its own: CXone may be down for the calls of one. They are wards, so few."""
