@@ -68,6 +68,8 @@ class Call:
         self.leg_end_due = False
         # True once the caller's BYE has come and waits for the journal. Set on the SIP thread.
         self.bye_held = False
+        # True once another node has put a record of the call, which stands.
+        self.superseded = False
         # True once the record is being closed, which nothing may interrupt.
         self.ending = False
         # Steps that only the end of the call waits for.
@@ -171,6 +173,7 @@ class Call:
             async with asyncio.timeout(STORE_SECONDS):
                 await putting
         except CallTakenOver as error:
+            self.superseded = True
             logger.warning("%s", error, extra={"event": "call_taken_over", **self.log_fields})
         except Exception as error:  # noqa: BLE001 (StoreError, TimeoutError, and what a store should have wrapped)
             self.emit(StoreFailed(self.record, str(error) or "the store took too long"))

@@ -152,11 +152,15 @@ class HandoffFinished:
 
 @dataclass(frozen=True, slots=True)
 class CallEnded:
-    """A call ended, and its record is final."""
+    """A call ended, and its record is final.
+
+    It is `superseded` if another node has taken the call over: that node's record stands, and it reports the end.
+    """
 
     record: CallRecord
     outcome: Outcome
     duration_seconds: float
+    superseded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -232,7 +232,7 @@ async def _end(call: Call, outcome: Outcome) -> None:
             context.journal.unstored(call.record)
     context.registry.remove(call)
     with log_failure:
-        call.emit(CallEnded(call.record, outcome, leg_end.at - call.began_at))
+        call.emit(CallEnded(call.record, outcome, leg_end.at - call.began_at, superseded=call.superseded))
 
 
 def _close_record(call: Call, outcome: Outcome, leg_end: LegEnd) -> None:

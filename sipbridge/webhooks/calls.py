@@ -95,6 +95,9 @@ class CallWebhooks:
         if not (reports_milestone(event) or isinstance(event, RecordRecovered)):
             return
         record = event.record
+        if isinstance(event, CallEnded) and event.superseded:
+            self._sender.forget([record.call_id])  # the other node sends all its events
+            return
         if not self._has_webhook(record.client, record.project):
             return
         project = ProjectKey(record.client, record.project)

@@ -7,11 +7,12 @@ from datetime import timedelta
 import pytest
 
 from sipbridge.calls.call import now
-from sipbridge.calls.events import SignalSent, SignalWithheld
+from sipbridge.calls.events import CallEnded, SignalSent, SignalWithheld
 from sipbridge.calls.outcomes import HandoffReason
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.ports.store import Unfinished
 from sipbridge.calls.recovery import NODE_LOST, recover
+from sipbridge.errors import CallTakenOver
 from sipbridge.handoffs.record import HandoffState
 from tests.calls.world import World
 
@@ -52,6 +53,17 @@ async def test_a_call_that_another_node_has_taken_over_ends_without_a_signal() -
     assert (record.reason, record.ended_by) == ("taken_over", "bridge")
     assert world.centre.signals == []
     assert world.leg.hang_ups == [200]
+
+
+@pytest.mark.parametrize("superseded", [True, False])
+async def test_the_end_of_a_call_says_if_the_record_of_another_node_stands(*, superseded: bool) -> None:
+    world = World(has_claims=True)
+    await world.start_conversation()
+    if superseded:
+        world.store.failing = CallTakenOver("record refused")
+    world.call.yield_to_rescuer()
+    await world.finish()
+    assert world.observer.one(CallEnded).superseded == superseded
 
 
 @pytest.mark.parametrize(("may_be_old", "signals"), [(True, 0), (False, 1)])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,6 +24,7 @@ from tests.soak.kills import RESTARTED
 from .site import Site, clients, site
 
 SECRET = "secret-of-the-webhook"
+LEASE_SECONDS = 2
 
 
 @dataclass
@@ -98,6 +101,42 @@ def test_a_kill_in_conversation_loses_no_event_and_repeats_have_the_same_id(
         first, again = (each for each in crm.events if each["sequence"] == sequence)
         assert again == first
     assert crm.events[-1]["payload"]["reason"] == RESTARTED
+
+
+def test_a_node_that_stood_still_sends_no_end_of_a_call_that_another_one_has(
+    tmp_path: Path, cxone: Simulator, crm: Crm, redis: RedisServer
+) -> None:
+    with ExitStack() as stack:
+        first, second = [
+            stack.enter_context(
+                announcing(_folder(tmp_path / name), cxone, crm, **_node(tmp_path / name, redis.url, name))
+            )
+            for name in ("node-1", "node-2")
+        ]
+        call = first.call("release", "lasting")
+        call.wait_until_answered()
+        wait_for(lambda: crm.sequences(call.contact.id) == [1, 2], "the first events")
+        os.kill(first.bridge.program.pid, signal.SIGSTOP)
+        wait_for(lambda: 7 in crm.sequences(call.contact.id), "the end of the call", 4 * LEASE_SECONDS + 20)
+        os.kill(first.bridge.program.pid, signal.SIGCONT)
+        first.bridge.wait_for_metric(1, "sipbridge_calls_total", project="lasting", reason="taken_over")
+        first.bridge.wait_for_metric(0, "sipbridge_webhook_calls_waiting", project="lasting")
+        second.bridge.wait_for_metric(0, "sipbridge_webhook_calls_waiting", project="lasting")
+    ends = [each for each in crm.events if each["sequence"] == 7]
+    assert [(each["payload"]["contact_id"], each["payload"]["reason"]) for each in ends] == [
+        (call.contact.id, "node_lost")
+    ]
+
+
+def _folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+def _node(folder: Path, redis_url: str, name: str) -> dict[str, Any]:
+    settings = on_redis(redis_url, name, lease_seconds=LEASE_SECONDS)
+    settings["store"]["journal"] = str(folder / "journal")
+    return settings
 
 
 @pytest.mark.parametrize("engine", ["sqlite", "redis"])
