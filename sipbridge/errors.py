@@ -16,7 +16,8 @@
     │   ├── UnknownNumber                                                404    unknown_number
     │   ├── TokenRefused                                                 403    token_refused
     │   ├── BadContactId                                                 400    bad_contact_id
-    │   └── AgentUnavailable                                             480    agent_unavailable
+    │   ├── AgentUnavailable                                             480    agent_unavailable
+    │   └── NodeTakenOver                                                503    taken_over
     ├── RequestRefused               an HTTP request                     HTTP   code
     │   ├── BadRequest                                                   400    invalid_request
     │   ├── InvalidApiKey                                            401    invalid_api_key
@@ -212,6 +213,14 @@ ErrorCode = Literal[
     "unsupported_encoding",
     "wrong_project",
 ]
+
+
+class NodeTakenOver(InviteRefused):
+    """Another node has just taken over the calls of this one, and does not know this one. Seconds later it is ready."""
+
+    sip_status = 503
+    reason = "taken_over"
+    retry_after_seconds = 5
 
 
 class RequestRefused(SipbridgeError):

@@ -13,6 +13,7 @@ from functools import partial
 from sipbridge.aio import resolve_futures, wait_any
 from sipbridge.calls.call import Call
 from sipbridge.calls.model import EndedBy, LegEnd
+from sipbridge.calls.ports.sip import Headers
 
 # A disk that hangs delays no BYE for longer. The native layer holds the caller's BYE for the same time.
 JOURNAL_SECONDS = 0.1
@@ -27,9 +28,10 @@ def watch_leg(call: Call) -> None:
     call.leg.ended.add_done_callback(partial(_journal_after_end, call))
 
 
-async def hang_up(call: Call, sip_status: int = 200) -> None:
-    """End the caller's leg: BYE, or a final response with this status. Every hang-up of the leg comes through here.
+async def hang_up(call: Call, sip_status: int = 200, headers: Headers | None = None) -> None:
+    """End the caller's leg: BYE, or a final response with this status and these headers.
 
+    Every hang-up of the leg comes through here.
     A BYE of the caller that comes before ours ends the leg; then none is sent.
     """
     try:
@@ -38,7 +40,7 @@ async def hang_up(call: Call, sip_status: int = 200) -> None:
         if call.bye_held:
             await wait_any(call.leg.ended, timeout=HELD_SECONDS)
     finally:
-        await call.leg.hang_up(sip_status)
+        await call.leg.hang_up(sip_status, headers)
 
 
 def caller_hung_up(call: Call) -> bool:

@@ -12,7 +12,14 @@ from types import TracebackType
 
 from sipbridge.aio import cancel_and_wait, wait_any
 from sipbridge.calls.call import Call
-from sipbridge.calls.endings import AGENT_UNAVAILABLE, INTERNAL_ERROR, MEDIA_TIMEOUT, SHUT_DOWN, Ending
+from sipbridge.calls.endings import (
+    AGENT_UNAVAILABLE,
+    INTERNAL_ERROR,
+    MEDIA_TIMEOUT,
+    SHUT_DOWN,
+    TAKEN_OVER,
+    Ending,
+)
 from sipbridge.calls.events import (
     AgentConnected,
     CallAnswered,
@@ -28,7 +35,7 @@ from sipbridge.calls.media_timeout import media_timed_out
 from sipbridge.calls.model import CallState, LegEnd
 from sipbridge.calls.outcomes import CONNECTED, HandoffReason
 from sipbridge.calls.ports.cxone import SignalResult
-from sipbridge.errors import AgentLost, AgentUnavailable, HandoffConflict, HandoffInvalid, LegEnded
+from sipbridge.errors import AgentLost, AgentUnavailable, HandoffConflict, HandoffInvalid, LegEnded, NodeTakenOver
 from sipbridge.handoffs.destinations import HandoffPlan
 from sipbridge.handoffs.outcome import Outcome, Result
 from sipbridge.handoffs.request import HandoffRequest
@@ -48,9 +55,10 @@ async def run_call(call: Call) -> None:
         if call.conversation is None and call.project_config.on_agent_failure == "reject":
             await hang_up(call, AgentUnavailable.sip_status)
             outcome = AGENT_UNAVAILABLE.outcome
-        else:
-            await _answer(call)
+        elif await _answer(call):
             outcome = await _serve(call)
+        else:
+            outcome = TAKEN_OVER.outcome
     except LegEnded as gone:
         outcome = call.interruption().outcome
         # Its frames refer to this task, and the task to the error: a cycle that would keep the call in memory.
@@ -81,10 +89,18 @@ async def _connect_agent(call: Call) -> None:
     call.emit(AgentConnected(call.record, agent_type, CONNECTED))
 
 
-async def _answer(call: Call) -> None:
-    """Answer the caller. The journal has the call before that, so that the next start recovers it after a crash."""
+async def _answer(call: Call) -> bool:
+    """Answer the caller. The journal has the call before that, so that the next start recovers it after a crash.
+
+    Return False if the caller was rejected instead, for the trunk to try another node: this one was taken over.
+    """
     journal = call.context.journal
-    if not await journal.begin(call.record, call.identity.headers):
+    try:
+        is_journalled = await journal.begin(call.record, call.identity.headers)
+    except NodeTakenOver as refusal:
+        await hang_up(call, refusal.sip_status, {"Retry-After": str(refusal.retry_after_seconds)})
+        return False
+    if not is_journalled:
         # The call goes on: only a crash would cost it more.
         call.emit(StoreFailed(call.record, "the call could not be journalled"))
     if call.context.registry.is_signalled(call.record.call_id):
@@ -98,6 +114,7 @@ async def _answer(call: Call) -> None:
     journal.answered(call.record.call_id, answered_at)
     _emit_response(call, SipStatus.OK, "answered")
     call.emit(CallAnswered(call.record, setup_seconds))
+    return True
 
 
 async def _serve(call: Call) -> Outcome:

@@ -223,6 +223,7 @@ class Cluster:
         before = self.lease.state
         if before is LeaseState.RESCUED:
             if controls.calls or controls.chats:
+                self._yield(controls)  # one may have come in while the lease was being read
                 return
             self.lease.begin_again()
         shown = {"calls": controls.calls, "max_calls": self.settings.max_calls, "draining": int(controls.draining)}

@@ -27,8 +27,8 @@ from sipbridge.calls.model import CallRecord, EndedBy
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.ports.sip import Headers
 from sipbridge.calls.ports.store import CallJournal
-from sipbridge.cluster.lease import REDIS_SECONDS, Commands, Lease
-from sipbridge.errors import StoreError
+from sipbridge.cluster.lease import REDIS_SECONDS, Commands, Lease, LeaseState
+from sipbridge.errors import NodeTakenOver, StoreError
 from sipbridge.handoffs.record import Turn
 from sipbridge.store.journal import entries
 from sipbridge.store.journal.entries import Entry
@@ -42,6 +42,8 @@ GATHER_SECONDS = 0.05  # for entries that nothing waits for
 RETRY_SECONDS = 1.0
 KEPT_MS = 7 * 24 * 3600 * 1000  # after the last entry, if no node is left to take them over
 
+_Written = asyncio.Future[str]  # the response of the script; none if it was not written
+
 
 class OpenCalls:
     """The open calls, and the task that writes them."""
@@ -51,8 +53,8 @@ class OpenCalls:
         self._redis = redis
         self._lease = lease
         self._lines: dict[str, bytes] = {}
-        self._changed: dict[str, asyncio.Future[bool] | None] = {}
-        self._forgotten: set[str] = set()
+        self._changed: dict[str, _Written | None] = {}
+        self._forgotten: set[str] = set()  # those that still end here
         self._replaces = False  # the next write removes what this node does not have
         self._failing = False
         self._writes = 0
@@ -62,25 +64,43 @@ class OpenCalls:
     def __contains__(self, call_id: str) -> bool:
         return call_id in self._lines
 
-    def begin(self, entry: Entry) -> asyncio.Future[bool]:
+    @property
+    def forgotten(self) -> int:
+        """The number of calls that another node has, and that have not ended here yet."""
+        return len(self._forgotten)
+
+    def begin(self, entry: Entry) -> _Written:
         """Add a call that is about to be answered; `confirm` waits until Redis has it."""
+        written: _Written = asyncio.get_running_loop().create_future()
+        if self._lease.state is LeaseState.RESCUED:
+            written.set_result("rescued")
+            return written
         self._lines[entry.call_id] = entry.line
-        written = self._changed[entry.call_id] = asyncio.get_running_loop().create_future()
+        self._changed[entry.call_id] = written
         self._wake.set()
         return written
 
-    async def confirm(self, written: asyncio.Future[bool]) -> bool:
-        """Return True once Redis has the call, and False if it does not respond in time."""
+    async def confirm(self, written: _Written) -> bool:
+        """Return True once Redis has the call, and False if it does not respond in time.
+
+        Raises `NodeTakenOver` if another node has the calls of this one: it does not know this call.
+        """
         if not self._failing:
             await wait_any(written, timeout=BEGIN_SECONDS)
-        if written.done() and written.result():
+        state = written.result() if written.done() else ""
+        if state == "rescued":
+            raise NodeTakenOver("another node has taken over the calls of this one")
+        if state == "written":
             return True
         self.unwritten += 1
         return False
 
     def add(self, entry: Entry, *, urgent: bool) -> None:
         """Add an entry of an open call."""
-        if entry.call_id in self._lines or (entry.what == "ended" and entry.call_id not in self._forgotten):
+        is_forgotten = entry.call_id in self._forgotten
+        if entry.what == "ended":  # the last one
+            self._forgotten.discard(entry.call_id)
+        if entry.call_id in self._lines or (entry.what == "ended" and not is_forgotten):
             known = b"" if entry.what == "ended" else self._lines[entry.call_id]
             self._lines[entry.call_id] = known + entry.line
             self._change(entry.call_id, urgent=urgent)
@@ -97,6 +117,7 @@ class OpenCalls:
 
     def remove(self, call_id: str) -> None:
         """Remove a call that is over and stored."""
+        self._forgotten.discard(call_id)
         if self._lines.pop(call_id, None) is not None:
             self._change(call_id, urgent=False)
 
@@ -109,7 +130,7 @@ class OpenCalls:
 
     def forget(self) -> None:
         """Write nothing more of the calls so far: another node has them."""
-        _resolve(self._changed.values(), written=False)
+        _resolve(self._changed.values(), "rescued")
         self._forgotten.update(self._lines)
         self._lines.clear()
         self._changed.clear()
@@ -159,7 +180,7 @@ class OpenCalls:
             if not state:  # also if the task is cancelled
                 self._changed = dict.fromkeys(changed) | self._changed
                 self._replaces |= replaces
-            _resolve(changed.values(), written=state == "written")
+            _resolve(changed.values(), state)
         self._failing &= not state
         return bool(state)
 
@@ -189,10 +210,10 @@ class OpenCalls:
             logger.warning("open calls not in Redis: only this node could save their callers: %s", error, extra=extra)
 
 
-def _resolve(waiting: Iterable[asyncio.Future[bool] | None], *, written: bool) -> None:
-    for done in waiting:
-        if done is not None and not done.done():
-            done.set_result(written)
+def _resolve(waiting: Iterable[_Written | None], state: str) -> None:
+    for written in waiting:
+        if written is not None and not written.done():
+            written.set_result(state)
 
 
 class SharedJournal:
@@ -206,7 +227,10 @@ class SharedJournal:
         self._signalled: set[str] = set()
 
     async def begin(self, record: CallRecord, headers: Headers) -> bool:
-        """Record in both that the caller is about to be answered; return False if the local journal has not."""
+        """Record in both that the caller is about to be answered; return False if the local journal has not.
+
+        Raises `NodeTakenOver`.
+        """
         written = self._shared.begin(entries.began(record, headers))
         begun = await self._local.begin(record, headers)
         await self._shared.confirm(written)

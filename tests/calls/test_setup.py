@@ -10,7 +10,7 @@ from sipbridge.calls.events import (
     InviteAnswered,
 )
 from sipbridge.calls.model import CallState
-from sipbridge.errors import AgentUnavailable, LegEnded
+from sipbridge.errors import AgentUnavailable, LegEnded, NodeTakenOver
 from sipbridge.handoffs.outcome import Outcome, Result
 from tests.calls.world import CONTACT, World
 
@@ -83,6 +83,18 @@ async def test_without_an_agent_the_caller_is_handed_off_if_configured() -> None
     assert (world.handoff.destination, world.handoff.reason) == ("care", "agent_unavailable")
     assert world.handoff.requested_by == "bridge"
     assert world.centre.signals[0][1]["p3"] == "agent_unavailable"
+
+
+async def test_a_caller_of_a_node_that_was_taken_over_gets_503() -> None:
+    world = World()
+    world.call_journal.refusing = NodeTakenOver("another node has the calls of this one")
+    world.begin()
+    record = await world.finish()
+    assert (world.leg.hang_ups, world.leg.hang_up_headers) == ([503], {"Retry-After": "5"})
+    assert _invite_answer(world) == (503, "taken_over")
+    assert (record.result, record.reason, record.ended_by) == (Result.SERVER_ERROR, "taken_over", "bridge")
+    assert not world.centre.signals
+    assert not world.observer.of(CallAnswered)
 
 
 async def test_a_caller_who_gives_up_before_the_answer_gets_487() -> None:

@@ -15,7 +15,7 @@ from sipbridge.cluster import open_calls
 from sipbridge.cluster.lease import Commands, Lease
 from sipbridge.cluster.open_calls import OpenCalls, SharedJournal
 from sipbridge.config.redis_url import RedisUrl
-from sipbridge.errors import StoreError
+from sipbridge.errors import NodeTakenOver, StoreError
 from sipbridge.handoffs.record import Turn
 from sipbridge.store.journal import entries
 from sipbridge.store.journal.entries import read_call
@@ -148,10 +148,33 @@ async def test_nothing_more_is_written_of_calls_that_another_node_has(node: Node
     assert node.in_redis() == before | {"call-2": node.in_redis()["call-2"]}
 
 
-async def test_nothing_is_written_for_an_epoch_that_was_taken_over(node: Node, redis: RedisServer) -> None:
+async def test_a_call_of_an_epoch_that_was_taken_over_is_not_answered(node: Node, redis: RedisServer) -> None:
     redis.run("SET", keys.RESCUE + node.lease.epoch, "ended")
-    assert not await node.begins("call-1")
+    with pytest.raises(NodeTakenOver):
+        await node.journal.begin(make_record("call-1"), {})
     assert node.in_redis() == {}
+    assert node.calls.unwritten == 0
+
+
+async def test_a_call_that_waits_for_redis_when_the_rescue_is_found_is_not_answered(node: Node) -> None:
+    written = node.calls.begin(entries.began(make_record("call-1"), {}))
+    node.calls.forget()
+    with pytest.raises(NodeTakenOver):
+        await node.calls.confirm(written)
+
+
+@pytest.mark.parametrize("is_stored", [True, False])
+async def test_a_call_that_another_node_has_is_remembered_until_its_end(node: Node, *, is_stored: bool) -> None:
+    record = make_record("call-1")
+    await node.journal.begin(record, {})
+    node.calls.forget()
+    assert node.calls.forgotten == 1
+    if is_stored:
+        node.journal.stored("call-1")
+    else:
+        node.journal.unstored(record)
+    assert node.calls.forgotten == 0
+    assert "call-1" not in node.calls
 
 
 class DelayingNetwork:

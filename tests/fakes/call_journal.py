@@ -23,6 +23,7 @@ class FakeCallJournal:
         self.signalling_records: list[CallRecord] = []
         self.unstored_records: list[CallRecord] = []
         self.failing = False
+        self.refusing: Exception | None = None  # raised by `begin`
         # True for a disk on which no write ever ends.
         self.hanging = False
         # For each end of a leg, True if it was to be written at once.
@@ -33,6 +34,8 @@ class FakeCallJournal:
     async def begin(self, record: CallRecord, headers: Headers) -> bool:  # noqa: ARG002 (the Protocol has it)
         await self._journal.reach("journal.begin")
         self.open[record.call_id] = None
+        if self.refusing is not None:
+            raise self.refusing
         return not self.failing
 
     def answered(self, call_id: str, at: datetime) -> None:

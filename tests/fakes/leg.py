@@ -68,11 +68,11 @@ class FakeLeg:
         return 0.25
 
     async def hang_up(self, sip_status: int = 200, headers: Headers | None = None, reason: str = "") -> None:
-        assert not headers
         assert not reason
         if self.ended.done():
             return
         self.hang_ups.append(sip_status)
+        self.hang_up_headers = dict(headers or {})
         await self._journal.reach(f"{self._name}.hang_up")
         self._end(by_peer=False, sip_status=sip_status)
 

@@ -97,12 +97,13 @@ class Unfinished:
 class CallJournal(Protocol):
     """The calls in progress, as the next start must know them after a crash.
 
-    No method raises. An awaited entry survives the process once the method returns True, and `signalling` also a loss
-    of power; False means that it could not be written within a second. The other entries are written within a moment.
+    No method but `begin` raises. An awaited entry survives the process once the method returns True, and `signalling`
+    also a loss of power; False means that it could not be written within a second. The other entries are written within
+    a moment.
     """
 
     async def begin(self, record: CallRecord, headers: Headers) -> bool:
-        """The caller is about to be answered."""
+        """The caller is about to be answered. Raises `NodeTakenOver` if this node must not answer."""
 
     def answered(self, call_id: str, at: datetime) -> None:
         """The caller was answered."""

@@ -123,6 +123,11 @@ RESPONSES = (
         "the agent was not reached and the project has `on_agent_failure: reject`",
         "read the reason in the log line `no agent`",
     ),
+    Rejection(
+        (errors.NodeTakenOver,),
+        "another node has just taken over the calls of this one, which takes new ones again within seconds",
+        "nothing: Kamailio tries another node",
+    ),
     OtherResponse(
         487,
         CANCELLED.reason,

@@ -202,7 +202,10 @@ CALL_ENDINGS = (
     ),
     EndingRow(
         TAKEN_OVER,
-        "this node stood still or was cut off, and another one has taken its calls over; BYE without a Signal",
+        (
+            "this node stood still or was cut off, and another one has taken its calls over; BYE without a Signal, or "
+            "503 to a caller who was not answered yet"
+        ),
     ),
     EndingRow(
         SHUT_DOWN,
