@@ -115,8 +115,10 @@ class Lease:
 
     async def leave(self) -> None:
         """Give the lease up; the node remains to be taken over if it leaves calls or chats. Raises `StoreError`."""
-        left = (prefix + self.epoch for prefix in (keys.OPEN_CALLS, keys.CHATS_OPEN, keys.CHATS_UNDELIVERED))
-        await self._run(LEAVE.command((keys.LEASE + self.node_id, keys.NODES, keys.NODES_CHANGE, *left), self.epoch))
+        prefixes = (keys.OPEN_CALLS, keys.CHATS_OPEN, keys.CHATS_UNDELIVERED, keys.OPEN_CALLS_WRITE)
+        left = (prefix + self.epoch for prefix in prefixes)
+        key = (keys.LEASE + self.node_id, keys.NODES, keys.NODES_CHANGE, *left)
+        await self._run(LEAVE.command(key, self.epoch, LONGEST_PAUSE_MS))
 
     async def _renew(
         self, shown: Mapping[str, str | int], wards: Sequence[Listed], *, displaced: str

@@ -197,7 +197,8 @@ class Takeover:
 
     async def _end(self, dead: Listed) -> str:
         left = (prefix + dead.epoch for prefix in (keys.OPEN_CALLS, keys.CHATS_OPEN, keys.CHATS_UNDELIVERED))
-        key = (keys.RESCUER + dead.epoch, keys.RESCUE + dead.epoch, keys.NODES, keys.NODES_CHANGE, *left)
+        ended = (prefix + dead.epoch for prefix in (keys.OPEN_CALLS_WRITE, keys.UNCLAIMED))
+        key = (keys.RESCUER + dead.epoch, keys.RESCUE + dead.epoch, keys.NODES, keys.NODES_CHANGE, *left, *ended)
         (state,) = await self._run(END_RESCUE.command(key, dead.epoch, self._lease.epoch, LONGEST_PAUSE_MS))
         return str(state)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sipbridge.cluster.fleet import Renewal, SeenLease
-from sipbridge.cluster.lease import Lease
+from sipbridge.cluster.lease import LONGEST_PAUSE_MS, Lease
 from sipbridge.errors import StoreError
 from sipbridge.store.redis import keys
 from sipbridge.store.redis.scripts import END_RESCUE, Command
@@ -80,7 +80,8 @@ async def test_the_nodes_are_read_at_a_change_only(server: Server, redis: RedisS
 
 def _of_takeover(epoch: str) -> list[str]:
     left = [prefix + epoch for prefix in (keys.OPEN_CALLS, keys.CHATS_OPEN, keys.CHATS_UNDELIVERED)]
-    return [keys.RESCUER + epoch, keys.RESCUE + epoch, keys.NODES, keys.NODES_CHANGE, *left]
+    ended = [keys.OPEN_CALLS_WRITE + epoch, keys.UNCLAIMED + epoch]
+    return [keys.RESCUER + epoch, keys.RESCUE + epoch, keys.NODES, keys.NODES_CHANGE, *left, *ended]
 
 
 async def test_a_redis_that_lost_its_data_gets_the_node_again(server: Server, redis: RedisServer) -> None:
@@ -156,3 +157,10 @@ async def test_a_node_that_leaves_open_calls_remains_to_be_taken_over(server: Se
     await busy.leave()
     assert redis.run("HKEYS", keys.NODES) == [busy.epoch]
     assert redis.run("EXISTS", keys.LEASE + "node-a", keys.LEASE + "node-b") == 0
+
+
+async def test_the_number_of_the_last_write_ends_with_a_node_that_has_left(server: Server, redis: RedisServer) -> None:
+    node = await joined(server)
+    redis.run("SET", keys.OPEN_CALLS_WRITE + node.epoch, 7)
+    await node.leave()
+    assert 0 < redis.run("PTTL", keys.OPEN_CALLS_WRITE + node.epoch) <= LONGEST_PAUSE_MS

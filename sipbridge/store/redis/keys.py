@@ -65,6 +65,7 @@ NODES_CHANGE = f"{_PREFIX}:nodes-change"  # the last one of that hash: another t
 LEASE = f"{_PREFIX}:node:"  # of an id
 OPEN_CALLS = f"{_PREFIX}:open:"  # of an epoch: a hash by call id
 OPEN_CALLS_WRITE = f"{_PREFIX}:open-write:"  # of an epoch: the number of the last write of them
+UNCLAIMED = f"{_PREFIX}:unclaimed:"  # of an epoch: the calls that it has signalled without a claim
 RESCUE = f"{_PREFIX}:rescue:"  # of an epoch: the mark of its takeover
 RESCUER = f"{_PREFIX}:rescuer:"  # of an epoch: who takes it over just now
 

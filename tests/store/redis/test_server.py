@@ -57,7 +57,8 @@ async def test_connections_that_redis_has_closed_are_replaced(server: Server, re
 
 async def test_lost_scripts_are_loaded_again(server: Server, redis: RedisServer) -> None:
     redis.run("SCRIPT", "FLUSH")
-    command = scripts.LEAVE.command(("lease", "nodes", "change", "calls", "chats", "undelivered"), "epoch")
+    key = ("lease", "nodes", "change", "calls", "chats", "undelivered", "write")
+    command = scripts.LEAVE.command(key, "epoch", 1000)
     assert await server.run([command], seconds=SECONDS) == ["ok"]
 
 
