@@ -241,6 +241,9 @@ class Cluster:
             self._changed(controls, why)
         controls.withhold_readiness(self._obstacle())
         self._rescue_dead()
+        if self.lease.state is LeaseState.HELD:
+            with suppress(StoreError):  # the next turn does it
+                await self.witnesses.write(self._redis)
         await self._watch_replication()
 
     def _obstacle(self) -> str | None:

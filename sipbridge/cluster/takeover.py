@@ -165,7 +165,9 @@ class Takeover:
 
     async def _open_calls(self, dead: Listed, journal: CallJournal) -> list[Unfinished]:
         """Return the open calls, by their entries and claims. One whose entries cannot be read is given up."""
-        (found,) = await self._run(("HGETALL", keys.OPEN_CALLS + dead.epoch), seconds=READ_SECONDS)
+        found, shared = await self._run(
+            ("HGETALL", keys.OPEN_CALLS + dead.epoch), ("SMEMBERS", keys.UNCLAIMED + dead.epoch), seconds=READ_SECONDS
+        )
         calls: list[Unfinished] = []
         for call_id, lines in found.items():
             call = entries.read_call(lines.encode())
@@ -173,7 +175,7 @@ class Takeover:
                 journal.stored(call_id)
             else:
                 calls.append(call)
-        unclaimed = self._unclaimed(dead.epoch)
+        unclaimed = {*self._unclaimed(dead.epoch), *shared}
         return [
             replace(call, signal=call.signal or SignalResult.UNKNOWN) if call.record.call_id in unclaimed else call
             for call in await self.with_claims(calls)

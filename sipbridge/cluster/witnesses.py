@@ -2,6 +2,8 @@
 
 Redis gets the Signal with the open calls, once it responds (open_calls.py). If it does not, since the node is cut off
 for good or dies before that, a rescuer finds the call among the open ones, without a Signal and without a claim.
+So each rescuer also writes to Redis what it was notified of, with its next renewal that succeeds: nodes may become
+rescuers later, and they wait for much longer than that.
 
 Invariant: a Signal without a claim is sent only after each node that may take this one over knows of it, so none of
 them signals that contact. A rescuer that has begun to take a node over notes nothing more of it.
@@ -13,11 +15,14 @@ import asyncio
 from collections.abc import Set as AbstractSet
 
 from sipbridge.cluster.fleet import Fleet, Listed
-from sipbridge.cluster.lease import Lease
+from sipbridge.cluster.lease import LONGEST_PAUSE_MS, REDIS_SECONDS, Commands, Lease
 from sipbridge.cluster.secret import NodeSecret
-from sipbridge.errors import HttpError
+from sipbridge.errors import HttpError, StoreError
 from sipbridge.http import HttpClient
 from sipbridge.http.node_headers import NODE, PROBE
+from sipbridge.store.redis import keys
+from sipbridge.store.redis.scripts import Command
+from sipbridge.store.redis.server import first_error
 
 NOTIFY_SECONDS = 0.3  # the caller waits for it
 _PARTS = 5
@@ -33,6 +38,7 @@ class Witnesses:
         self._secret = secret
         self._signalled: dict[str, set[str]] = {}  # calls, by epoch
         self._taken: set[str] = set()
+        self._unwritten: set[tuple[str, str]] = set()  # epochs and calls of which Redis does not know yet
 
     async def notify(self, call_id: str) -> bool:
         """Notify all rescuers that the Signal of a call is about to be sent; return True if all have noted it."""
@@ -51,12 +57,25 @@ class Witnesses:
             return None
         self._forget_former()
         self._signalled.setdefault(sender, set()).add(call_id)
+        self._unwritten.add((sender, call_id))
         return f"{asked} {call_id}"
 
     def take(self, epoch: str) -> AbstractSet[str]:
         """Return the calls that a node has signalled without a claim, as it is being taken over; note no more of it."""
         self._taken.add(epoch)
         return self._signalled.get(epoch, frozenset())
+
+    async def write(self, redis: Commands) -> None:
+        """Write what was noted to Redis, for the nodes that become rescuers later. Raises `StoreError`."""
+        if not self._unwritten:
+            return
+        self._forget_former()
+        unwritten = sorted(self._unwritten)
+        commands: list[Command] = [("SADD", keys.UNCLAIMED + epoch, call_id) for epoch, call_id in unwritten]
+        commands += [("PEXPIRE", keys.UNCLAIMED + epoch, LONGEST_PAUSE_MS) for epoch in {each[0] for each in unwritten}]
+        if error := first_error(await redis.run(commands, seconds=REDIS_SECONDS)):
+            raise StoreError(f"Redis: {error}")
+        self._unwritten.difference_update(unwritten)
 
     async def _notify(self, rescuer: Listed, call_id: str) -> bool:
         if self.http is None:
@@ -75,3 +94,4 @@ class Witnesses:
         self._taken &= present
         for epoch in self._signalled.keys() - present:
             del self._signalled[epoch]
+        self._unwritten = {each for each in self._unwritten if each[0] in present}
