@@ -15,8 +15,8 @@ from sipbridge.aio import cancel_and_wait
 from sipbridge.calls.ports.store import CallJournal, Unfinished
 from sipbridge.cluster.chat_owners import CarriedChats, ChatOwners
 from sipbridge.cluster.claims import Claims
-from sipbridge.cluster.fleet import Fleet, Ward
-from sipbridge.cluster.lease import REDIS_SECONDS, RENEWALS_PER_LEASE, Lease, LeaseState
+from sipbridge.cluster.fleet import Fleet, Renewal, Ward
+from sipbridge.cluster.lease import RENEWALS_PER_LEASE, Lease, LeaseState
 from sipbridge.cluster.open_calls import OpenCalls, SharedJournal
 from sipbridge.cluster.owners import Owners
 from sipbridge.cluster.probes import Probes
@@ -83,9 +83,7 @@ class Cluster:
         self._replication = Replication(call_server)
         self.lease = Lease(lease_server, settings.id, settings.lease_seconds, self._secret.mark)
         self.fleet = Fleet(settings.id, settings.lease_seconds)
-        self._replicas = 0
-        self._has_warned = False
-        self._history = ""  # of Redis: the id of its replication, another one after a failover or a restart
+        self._renewed_at = 0.0  # by the clock of the day: when the last successful renewal was sent
         self.claims = Claims(
             claim_server,
             self.lease,
@@ -112,8 +110,8 @@ class Cluster:
         self.witnesses.http = http
         try:
             await self._check_others(self.probes)
-            sent_at = time.monotonic()
-            self.fleet.renewed(await self.lease.join(url), sent_at, time.monotonic())
+            sent_at, day_time = time.monotonic(), time.time()
+            self._note_renewal(await self.lease.join(url), sent_at, day_time)
         except StoreError as error:
             raise ConfigError([f"store.url: the node cannot join the others: {error}"]) from error
 
@@ -214,9 +212,13 @@ class Cluster:
 
         The other nodes do not count here, as for Signals: one that this node has not seen yet may have taken them. And
         without Redis no chat goes on for long.
+
+        While a virtual machine is paused its monotonic clock may stand still, too. Then the clock of the day shows it
+        as soon as it is set right; one that is set ahead for another reason costs the time until the next renewal.
         """
         may_have_lease = self.lease.state in (LeaseState.HELD, LeaseState.AWAY)
-        return may_have_lease and self.fleet.renewal_age(time.monotonic()) < self.settings.lease_seconds
+        age = max(self.fleet.renewal_age(time.monotonic()), time.time() - self._renewed_at)
+        return may_have_lease and age < self.settings.lease_seconds
 
     async def turn(self, controls: NodeControls) -> None:
         """Renew the lease, do what its state asks for, and take over a dead node."""
@@ -227,14 +229,14 @@ class Cluster:
                 return
             self.lease.begin_again()
         shown = {"calls": controls.calls, "max_calls": self.settings.max_calls, "draining": int(controls.draining)}
-        sent_at, why = time.monotonic(), ""
+        sent_at, day_time, why = time.monotonic(), time.time(), ""
         try:
             seen, is_new = await self.lease.renew(shown, [ward.listed for ward in self.fleet.wards])
         except StoreError as error:
             why = str(error)
         else:
             if self.lease.state is LeaseState.HELD:
-                self.fleet.renewed(seen, sent_at, time.monotonic())
+                self._note_renewal(seen, sent_at, day_time)
             if is_new and before is not LeaseState.NEW:
                 self.open_calls.write_all()
         if self.lease.state is not before:
@@ -245,6 +247,10 @@ class Cluster:
             with suppress(StoreError):  # the next turn does it
                 await self.witnesses.write(self._redis)
         await self._watch_replication()
+
+    def _note_renewal(self, seen: Renewal, sent_at: float, day_time: float) -> None:
+        self.fleet.renewed(seen, sent_at, time.monotonic())
+        self._renewed_at = day_time
 
     def _obstacle(self) -> str | None:
         """Return why this node must take no new calls."""
