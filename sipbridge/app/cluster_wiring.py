@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sipbridge.app.live_config import LiveConfig
 from sipbridge.app.webhook_wiring import Webhooks
 from sipbridge.calls.context import CallContext
+from sipbridge.calls.model import CallRecord
 from sipbridge.calls.ports.store import CallJournal, RecordStore, Unfinished
 from sipbridge.calls.recovery import NODE_LOST, recover
 from sipbridge.config import Config
@@ -54,22 +55,31 @@ def start_cluster(
     """Renew the lease, and take over other nodes and their chats, under the latest configuration version."""
     metrics.show_node(partial(_figures, cluster))
 
-    async def take_over(
-        calls: list[Unfinished],
-        journal: CallJournal,
-        store: RecordStore,
-        may_be_old: bool,  # noqa: FBT001 (a callback)
-    ) -> None:
-        with live_config.in_use() as version:
-            context = replace(version, journal=journal, store=store)
-            await recover(calls, context, NODE_LOST._replace(may_be_old=may_be_old))
-
     webhooks = Webhooks(lambda: live_config.latest.config, lambda project: project.webhook)
 
     def open_for_takeover() -> Awaitable[RecordStore]:
         return open_store(config.store, config.node.id, has_webhook=webhooks.has)
 
-    cluster.start(controls, chats, open_for_takeover, take_over)
+    cluster.start(controls, chats, open_for_takeover, _RecoveryOfOthers(live_config))
+
+
+class _RecoveryOfOthers:
+    """Implements `cluster.Recovery` under the latest configuration version."""
+
+    def __init__(self, live_config: LiveConfig) -> None:
+        self._live_config = live_config
+
+    def has_project(self, record: CallRecord) -> bool:
+        """True if the configuration has the project of a call."""
+        return self._live_config.latest.config.find_voice_project(record.client, record.project) is not None
+
+    async def recover(
+        self, calls: Sequence[Unfinished], journal: CallJournal, store: RecordStore, *, may_be_old: bool
+    ) -> None:
+        """Recover the calls of another node."""
+        with self._live_config.in_use() as version:
+            context = replace(version, journal=journal, store=store)
+            await recover(calls, context, NODE_LOST._replace(may_be_old=may_be_old))
 
 
 def _figures(cluster: Cluster) -> NodeFigures:

@@ -22,7 +22,7 @@ from sipbridge.cluster.owners import Owners
 from sipbridge.cluster.probes import Probes
 from sipbridge.cluster.replication import Replication
 from sipbridge.cluster.secret import NodeSecret
-from sipbridge.cluster.takeover import OpenStore, Recover, Takeover, TakeoverCounts
+from sipbridge.cluster.takeover import PROJECT_SECONDS, OpenStore, Recovery, Takeover, TakeoverCounts
 from sipbridge.cluster.witnesses import Witnesses
 from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import ConfigError, StoreError
@@ -115,13 +115,13 @@ class Cluster:
         except StoreError as error:
             raise ConfigError([f"store.url: the node cannot join the others: {error}"]) from error
 
-    def start(self, controls: NodeControls, chats: CarriedChats, open_store: OpenStore, recover: Recover) -> None:
+    def start(self, controls: NodeControls, chats: CarriedChats, open_store: OpenStore, recovery: Recovery) -> None:
         """Renew the lease from now on, take over nodes that die, and take waiting chats."""
         self.takeover = Takeover(
             self._redis,
             self.lease,
             open_store,
-            recover,
+            recovery,
             self.chat_owners.release,
             self.witnesses.take,
             self.takeover_counts,
@@ -288,9 +288,15 @@ class Cluster:
 
     async def _rescue(self, takeover: Takeover, ward: Ward) -> None:
         node = ward.listed
+        may_wait = time.monotonic() - ward.alive_at < PROJECT_SECONDS
         try:
-            await takeover.run(node, may_be_old=not ward.was_seen)
+            waiting = await takeover.run(node, may_be_old=not ward.was_seen, may_wait=may_wait)
         except StoreError as error:
             logger.warning("takeover of %s interrupted: %s", node.id, error, extra={"event": "takeover_failed"})
         except Exception:
             logger.exception("takeover of %s failed", node.id, extra={"event": "internal_error"})
+        else:
+            if waiting and not ward.has_waiting_calls:
+                extra = {"event": "node_takeover_waits", "node": node.id, "epoch": node.epoch, "calls": waiting}
+                logger.warning("calls of %s wait for a node that has their project: %d", node.id, waiting, extra=extra)
+            ward.has_waiting_calls = waiting > 0

@@ -71,13 +71,14 @@ class Ward:
     """Another node that this one may have to rescue. Times are seconds of the monotonic clock.
 
     `alive_at` is that of its last sign of life; `was_seen` is true if there was one but that it became a ward, unless a
-    time in which this node saw nothing has followed. `lease` is None without one; `lease_is_known` is false until Redis
-    was asked.
+    time in which this node saw nothing has followed. `has_waiting_calls` is true if a takeover of it has left calls
+    whose project is not known here. `lease` is None without one; `lease_is_known` is false until Redis was asked.
     """
 
     listed: Listed
     alive_at: float
     was_seen: bool = False
+    has_waiting_calls: bool = False
     lease: SeenLease | None = None
     lease_is_known: bool = False
 

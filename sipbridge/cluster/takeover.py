@@ -13,6 +13,9 @@ Invariant: at most one epoch rescues another. Nothing depends on it but the reco
 two rescuers, or a rescuer and an owner that wakes up, still send one Signal per contact. The owner cannot claim or
 begin a chat from step 1 on, and never becomes `HELD` again, even if its rescuer dies. Its records are refused from step
 5 on, since its term is older.
+
+A change of the configuration reaches the nodes one after another. So a call that needs a Signal, and whose project this
+node does not have, stays open for a while: any rescuer takes it that has the project, this one too after a reload.
 """
 
 from __future__ import annotations
@@ -23,19 +26,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from redis.exceptions import RedisError
 
-from sipbridge.calls.model import CallRecord, EndedBy
+from sipbridge.calls.model import CallRecord
 from sipbridge.calls.ports.cxone import SignalResult
-from sipbridge.calls.ports.sip import Headers
 from sipbridge.calls.ports.store import CallJournal, RecordStore, Unfinished
 from sipbridge.cluster.fleet import Listed
 from sipbridge.cluster.lease import LONGEST_PAUSE_MS, REDIS_SECONDS, Commands, Lease
+from sipbridge.cluster.rescue_journal import RescueJournal
 from sipbridge.errors import StoreError
-from sipbridge.handoffs.record import Turn
 from sipbridge.store.calls import rows
 from sipbridge.store.journal import entries
 from sipbridge.store.redis import keys
@@ -45,14 +46,28 @@ logger = logging.getLogger(__name__)
 
 READ_SECONDS = 5.0  # for all open calls of a node
 
-# Recovers calls with this journal and this store. True if the calls may have ended long ago.
-Recover = Callable[[list[Unfinished], CallJournal, RecordStore, bool], Awaitable[None]]
+# How long calls may wait for a node that has their project, from the last sign of life of their own. A configuration
+# reaches all nodes within that; a caller hardly waits for longer.
+PROJECT_SECONDS = 300.0
+
 # Opens a store with a term of its own.
 OpenStore = Callable[[], Awaitable[RecordStore]]
 # Lets the chats of an epoch wait for another owner, and returns their number.
 ReleaseChats = Callable[[str], Awaitable[int]]
 # Returns the calls that an epoch which is being taken over has signalled without a claim.
 Unclaimed = Callable[[str], AbstractSet[str]]
+
+
+class Recovery(Protocol):
+    """The recovery of the calls of a dead node by this one."""
+
+    def has_project(self, record: CallRecord) -> bool:
+        """True if the configuration has the project of a call, without which it cannot be signalled."""
+
+    async def recover(
+        self, calls: Sequence[Unfinished], journal: CallJournal, store: RecordStore, *, may_be_old: bool
+    ) -> None:
+        """Recover calls with this journal and this store. `may_be_old` is true if they may have ended long ago."""
 
 
 @dataclass(slots=True)
@@ -71,7 +86,7 @@ class Takeover:
         redis: Commands,
         lease: Lease,
         open_store: OpenStore,
-        recover: Recover,
+        recovery: Recovery,
         release_chats: ReleaseChats,
         unclaimed: Unclaimed,
         counts: TakeoverCounts,
@@ -83,18 +98,19 @@ class Takeover:
         self._redis = redis
         self._lease = lease
         self._open_store = open_store
-        self._recover = recover
+        self._recovery = recovery
 
-    async def run(self, dead: Listed, *, may_be_old: bool = True) -> None:
+    async def run(self, dead: Listed, *, may_be_old: bool = True, may_wait: bool = False) -> int:
         """Take over a node, unless another one does. Raises `StoreError` if Redis fails; then it is tried again.
 
-        `may_be_old` is false if this node has seen it alive, so that its calls were in progress a moment ago.
+        `may_be_old` is false if this node has seen it alive, so that its calls were in progress a moment ago. If they
+        `may_wait`, those whose project is unknown here are left open; return their number, and try again later.
         """
         if dead.epoch in self._reserved or await self._take(dead) != "taken":
-            return
+            return 0
         keeping = asyncio.create_task(self._keep(dead))
         try:
-            await self._rescue(dead, may_be_old=may_be_old)
+            return await self._rescue(dead, may_be_old=may_be_old, may_wait=may_wait)
         finally:
             keeping.cancel()
 
@@ -146,24 +162,43 @@ class Takeover:
                 return
             await asyncio.sleep(self._lease.seconds / 5)
 
-    async def _rescue(self, dead: Listed, *, may_be_old: bool) -> None:
+    async def _rescue(self, dead: Listed, *, may_be_old: bool, may_wait: bool) -> int:
         fields = {"event": "node_takeover", "node": dead.id, "epoch": dead.epoch}
-        journal = _RescueJournal(self._redis, dead.epoch)
+        journal = RescueJournal(self._redis, dead.epoch)
         await self._release_chats(dead.epoch)
-        calls = await self._open_calls(dead, journal)
-        logger.warning("node %s counts as dead: taking over %d calls", dead.id, len(calls), extra=fields)
-        store = await self._open_store()
-        try:
-            await self._recover(calls, journal, store, may_be_old)
-        finally:
-            await store.close()
+        found = await self._open_calls(dead, journal)
+        calls = self._ready(found) if may_wait else found
+        waiting = len(found) - len(calls)
+        if calls or not waiting:
+            logger.warning("node %s counts as dead: taking over %d calls", dead.id, len(calls), extra=fields)
+            store = await self._open_store()
+            try:
+                await self._recovery.recover(calls, journal, store, may_be_old=may_be_old)
+            finally:
+                await store.close()
         await journal.close()
+        self._counts.calls += journal.completed
         if await self._end(dead) == "ended":
             self._counts.nodes += 1
-            self._counts.calls += len(calls)
             logger.warning("node %s is taken over", dead.id, extra=fields | {"event": "node_taken_over"})
+        return waiting
 
-    async def _open_calls(self, dead: Listed, journal: CallJournal) -> list[Unfinished]:
+    def _ready(self, calls: Sequence[Unfinished]) -> Sequence[Unfinished]:
+        """Return the calls without those that need a Signal, and whose project is unknown here.
+
+        The other calls of a contact that is signalled now are ready as well: they need none any more.
+        """
+        unsignalled = [call.record for call in calls if call.needs_signal]
+        known = {record.call_id for record in unsignalled if self._recovery.has_project(record)}
+        contacts = {(record.client, record.contact_id) for record in unsignalled if record.call_id in known}
+        waiting = {
+            record.call_id
+            for record in unsignalled
+            if record.call_id not in known and (record.client, record.contact_id) not in contacts
+        }
+        return [call for call in calls if call.record.call_id not in waiting]
+
+    async def _open_calls(self, dead: Listed, journal: RescueJournal) -> list[Unfinished]:
         """Return the open calls, by their entries and claims. One whose entries cannot be read is given up."""
         found, shared = await self._run(
             ("HGETALL", keys.OPEN_CALLS + dead.epoch), ("SMEMBERS", keys.UNCLAIMED + dead.epoch), seconds=READ_SECONDS
@@ -174,6 +209,7 @@ class Takeover:
             if call is None:
                 journal.stored(call_id)
             else:
+                journal.found(call_id, lines)
                 calls.append(call)
         unclaimed = {*self._unclaimed(dead.epoch), *shared}
         return [
@@ -232,70 +268,3 @@ def _with_announcement(call: Unfinished, body: str | None) -> Unfinished:
         record = call.record.changed(answered_at=answered_at, handoff=announced.handoff, transcript=transcript)
         return replace(call, record=record)
     return call
-
-
-class _RescueJournal:
-    """The `CallJournal` of calls that are being rescued: their entries in Redis, which end with each call.
-
-    It has no Signals, since their claims are written in any case.
-    """
-
-    def __init__(self, redis: Commands, epoch: str) -> None:
-        self._redis = redis
-        self._key = keys.OPEN_CALLS + epoch
-        self._stored: list[str] = []
-
-    async def begin(self, record: CallRecord, headers: Headers) -> bool:  # noqa: ARG002 (the Protocol has it)
-        """No call begins here."""
-        return True
-
-    def answered(self, call_id: str, at: datetime) -> None:
-        """No call begins here."""
-
-    def add_turns(self, call_id: str, turns: Sequence[Turn]) -> None:
-        """No conversation goes on here."""
-
-    def handing_off(self, record: CallRecord) -> None:
-        """The store has the record at once."""
-
-    async def signalling(self, record: CallRecord) -> bool:  # noqa: ARG002 (as above)
-        """The claim follows."""
-        return True
-
-    def signalled(self, call_id: str, result: SignalResult) -> None:
-        """The claim has the result."""
-
-    def hanging_up(
-        self,
-        call_id: str,  # noqa: ARG002 (as above)
-        by: EndedBy,  # noqa: ARG002 (as above)
-        at: datetime,  # noqa: ARG002 (as above)
-        written: Callable[[], None],
-    ) -> None:
-        """There is no leg."""
-        written()
-
-    def hung_up(
-        self,
-        call_id: str,  # noqa: ARG002 (as above)
-        by: EndedBy,  # noqa: ARG002 (as above)
-        at: datetime,  # noqa: ARG002 (as above)
-        written: Callable[[], None] | None = None,
-        *,
-        urgent: bool = True,  # noqa: ARG002 (as above)
-    ) -> None:
-        """There is no leg."""
-        if written is not None:
-            written()
-
-    def stored(self, call_id: str) -> None:
-        """Remove the call, once all are recovered."""
-        self._stored.append(call_id)
-
-    def unstored(self, record: CallRecord) -> None:
-        """Keep the call: it is recovered again, and then the store may have the record."""
-
-    async def close(self) -> None:
-        """Remove the calls that are stored. Raises `StoreError`."""
-        if self._stored:
-            await self._redis.run([("HDEL", self._key, *self._stored)], seconds=REDIS_SECONDS)

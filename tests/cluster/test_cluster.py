@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sipbridge.calls.model import CallRecord
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.ports.store import CallJournal, RecordStore, Unfinished
 from sipbridge.cluster import Cluster, NodeSettings
 from sipbridge.cluster import cluster as module
 from sipbridge.cluster.lease import LeaseState
-from sipbridge.cluster.takeover import Takeover
+from sipbridge.cluster.takeover import PROJECT_SECONDS, Takeover
 from sipbridge.config import StoreConfig
 from sipbridge.config.redis_url import RedisUrl
-from sipbridge.errors import ConfigError, HttpNotReached
+from sipbridge.errors import ConfigError, HttpNotReached, NodeTakenOver
 from sipbridge.http import Response
 from sipbridge.http.node_headers import NODE, PROBE
 from sipbridge.store import open_chat_store
@@ -141,6 +142,40 @@ async def test_a_rescued_node_ends_its_calls_and_begins_another_epoch(node: Clus
     assert await node.claims.claim(make_record("call-2")) is None
 
 
+async def test_a_call_that_comes_in_after_the_rescue_is_ended_too(node: Cluster, own_redis: RedisServer) -> None:
+    controls, epoch = Controls(), node.lease.epoch
+    controls.calls = 1
+    own_redis.run("SET", keys.RESCUE + epoch, "another")
+    with pytest.raises(NodeTakenOver):
+        await node.open_calls.confirm(node.open_calls.begin(entries.began(make_record("call-0"), {})))
+    await node.turn(controls)
+    controls.ended = []
+    await node.turn(controls)
+    assert controls.ended == ["call-1"]
+    own_redis.kill()
+    with pytest.raises(NodeTakenOver):
+        await node.open_calls.confirm(node.open_calls.begin(entries.began(make_record("call-2"), {})))
+    own_redis.start()
+    controls.calls = 0
+    await node.turn(controls)
+    await node.open_calls.confirm(node.open_calls.begin(entries.began(make_record("call-3"), {})))
+    assert own_redis.run("EXISTS", keys.OPEN_CALLS + epoch) == 0
+    assert own_redis.run("HKEYS", keys.OPEN_CALLS + node.lease.epoch) == ["call-3"]
+
+
+async def test_a_node_whose_monotonic_clock_stood_still_sends_nothing_before_its_next_renewal(
+    node: Cluster, clock: Time
+) -> None:
+    await node.turn(Controls())
+    assert node.may_relay()
+    clock.set_ahead += LEASE  # the machine was paused, and its clock is set right
+    assert not node.may_relay()
+    await node.turn(Controls())
+    assert node.may_relay()
+    clock.set_ahead -= 10 * LEASE
+    assert node.may_relay(), "the monotonic clock decides"
+
+
 async def test_a_node_alone_takes_calls_and_signals_while_redis_is_away(
     node: Cluster, own_redis: RedisServer, clock: Time
 ) -> None:
@@ -259,11 +294,15 @@ async def test_a_takeover_that_takes_long_delays_no_other_one(
     begun: list[str] = []
     may_end, server = asyncio.Event(), Server(RedisUrl.parse(own_redis.url))
 
-    async def recover(calls: list[Unfinished], journal: CallJournal, *_: object) -> None:
-        begun.extend(call.record.call_id for call in calls)
-        await may_end.wait()
-        for call in calls:
-            journal.stored(call.record.call_id)
+    class Recovery:
+        def has_project(self, record: CallRecord) -> bool:  # noqa: ARG002 (any)
+            return True
+
+        async def recover(self, calls: Sequence[Unfinished], journal: CallJournal, *_: object, **__: object) -> None:
+            begun.extend(call.record.call_id for call in calls)
+            await may_end.wait()
+            for call in calls:
+                journal.stored(call.record.call_id)
 
     dead = {f"call-{name}": make_node(own_redis, f"node-{name}") for name in ("b", "c")}
     for call_id, other in dead.items():
@@ -271,7 +310,7 @@ async def test_a_takeover_that_takes_long_delays_no_other_one(
         await other.open_calls.confirm(other.open_calls.begin(entries.began(make_record(call_id), {})))
         own_redis.run("DEL", keys.LEASE + other.settings.id)
     release, take = node.chat_owners.release, node.witnesses.take
-    node.takeover = Takeover(server, node.lease, open_no_store, recover, release, take, node.takeover_counts)
+    node.takeover = Takeover(server, node.lease, open_no_store, Recovery(), release, take, node.takeover_counts)
     for _ in range(4):
         await node.turn(Controls())
         clock.now += LEASE
@@ -284,6 +323,61 @@ async def test_a_takeover_that_takes_long_delays_no_other_one(
     for other in dead.values():
         await other.close()
     await server.close()
+
+
+class Newcomer:
+    """A node without projects: it recovers calls only if it must."""
+
+    def __init__(self) -> None:
+        self.recovered: list[str] = []
+
+    def has_project(self, record: CallRecord) -> bool:  # noqa: ARG002 (none)
+        return False
+
+    async def recover(self, calls: Sequence[Unfinished], journal: CallJournal, *_: object, **__: object) -> None:
+        for call in calls:
+            self.recovered.append(call.record.call_id)
+            journal.stored(call.record.call_id)
+
+
+async def test_calls_wait_for_their_project_for_a_while_which_is_logged_once(
+    node: Cluster, own_redis: RedisServer, clock: Time, caplog: pytest.LogCaptureFixture
+) -> None:
+    other, newcomer, server = make_node(own_redis, "node-b"), Newcomer(), Server(RedisUrl.parse(own_redis.url))
+    await join(other)
+    await other.open_calls.confirm(other.open_calls.begin(entries.began(make_record("call-1"), {})))
+    await node.turn(Controls())
+    own_redis.run("DEL", keys.LEASE + "node-b")
+    release, take = node.chat_owners.release, node.witnesses.take
+    node.takeover = Takeover(server, node.lease, open_no_store, newcomer, release, take, node.takeover_counts)
+    waited, silence = 0.0, clock.now
+    while not newcomer.recovered:
+        clock.now += LEASE / 5
+        await node.turn(Controls())
+        await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == "node-takeover"))
+        waited = clock.now - silence
+    assert waited == pytest.approx(PROJECT_SECONDS, abs=LEASE)
+    waits = [line for line in caplog.messages if "wait for a node that has their project" in line]
+    assert waits == ["calls of node-b wait for a node that has their project: 1"]
+    assert own_redis.run("HKEYS", keys.NODES) == [node.lease.epoch]
+    await other.close()
+    await server.close()
+
+
+async def test_a_rescuer_writes_what_it_was_notified_of_for_later_ones(node: Cluster, own_redis: RedisServer) -> None:
+    other = make_node(own_redis, "node-b")
+    await join(other)
+    await node.turn(Controls())
+    path: Any = PathTo(other)
+    node.witnesses.http = path
+    own_redis.kill()
+    assert await node.witnesses.notify("call-1")
+    await other.turn(Controls())
+    own_redis.start()
+    await node.turn(Controls())  # Redis has lost its data
+    await other.turn(Controls())
+    assert set(own_redis.run("SMEMBERS", keys.UNCLAIMED + node.lease.epoch)) == {"call-1"}
+    await other.close()
 
 
 async def open_no_store() -> RecordStore:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from sipbridge.calls.model import CallRecord
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.ports.store import CallJournal, RecordStore, Unfinished
 from sipbridge.cluster.chat_owners import ChatOwners
@@ -19,6 +20,7 @@ from sipbridge.cluster.lease import Lease
 from sipbridge.cluster.open_calls import OpenCalls, SharedJournal
 from sipbridge.cluster.takeover import Takeover, TakeoverCounts
 from sipbridge.handoffs.record import Turn
+from sipbridge.store.journal import entries
 from sipbridge.store.redis import keys
 from sipbridge.store.redis.server import Server
 from tests.fakes import FakeCallJournal, FakeStore, Journal
@@ -34,6 +36,8 @@ class Rescuer:
     server: Server
     recovered: list[Unfinished] = field(default_factory=list)
     unstored: set[str] = field(default_factory=set)
+    unknown_projects: set[str] = field(default_factory=set)
+    withholds: dict[str, list[SignalResult]] = field(default_factory=dict)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -46,7 +50,7 @@ class Rescuer:
             self.server,
             self.lease,
             self._open_store,
-            self._recover,
+            self,
             chats.release,
             self.unclaimed.__getitem__,
             self.counts,
@@ -55,12 +59,16 @@ class Rescuer:
     async def _open_store(self) -> RecordStore:
         return FakeStore(Journal())
 
-    async def _recover(
+    def has_project(self, record: CallRecord) -> bool:
+        return record.project not in self.unknown_projects
+
+    async def recover(
         self,
         calls: Sequence[Unfinished],
         journal: CallJournal,
         store: RecordStore,  # noqa: ARG002 (not needed)
-        may_be_old: bool,  # noqa: ARG002, FBT001 (as above)
+        *,
+        may_be_old: bool,  # noqa: ARG002 (as above)
     ) -> None:
         self.begun.set()
         await self.may_end.wait()
@@ -213,6 +221,69 @@ async def test_calls_that_could_not_be_stored_are_recovered_again(
     await node.takeover.run(dead.listed)
     assert list(node.signals) == ["talking"]
     assert redis.run("HEXISTS", keys.NODES, dead.lease.epoch) == 0
+
+
+async def test_calls_whose_project_a_rescuer_does_not_have_wait_for_one_that_has_it(
+    server: Server, redis: RedisServer, dead: Dead
+) -> None:
+    first, second = await rescuer(server), await rescuer(server, "second")
+    first.unknown_projects = {make_record("talking").project}
+    assert await first.takeover.run(dead.listed, may_wait=True) == 2
+    assert set(first.signals) == {"signalled", "claimed", "hung-up"}, "those need no Signal"
+    assert set(redis.run("HKEYS", keys.OPEN_CALLS + dead.lease.epoch)) == {"talking", "undelivered"}
+    assert await second.takeover.run(dead.listed, may_wait=True) == 0, "the first one is in its way no longer"
+    assert set(second.signals) == {"talking", "undelivered"}
+    assert redis.run("HEXISTS", keys.NODES, dead.lease.epoch) == 0
+    assert (first.counts.calls, second.counts.calls, second.counts.nodes) == (3, 2, 1)
+
+
+async def test_two_calls_of_a_contact_are_taken_together(server: Server, dead: Dead, redis: RedisServer) -> None:
+    """Else each would get its Signal, from two nodes or one after another."""
+    lines = entries.began(make_record("second", project="sales", contact_id=make_record("talking").contact_id), {}).line
+    redis.run("HSET", keys.OPEN_CALLS + dead.lease.epoch, "second", lines.decode())
+    node = await rescuer(server)
+    node.unknown_projects = {"sales"}
+    assert await node.takeover.run(dead.listed, may_wait=True) == 0
+    assert {"talking", "second"} <= set(node.signals)
+
+
+async def test_calls_that_wait_for_their_project_are_taken_after_a_reload(server: Server, dead: Dead) -> None:
+    node = await rescuer(server)
+    node.unknown_projects = {make_record("talking").project}
+    for _ in range(2):
+        assert await node.takeover.run(dead.listed, may_wait=True) == 2
+    assert len(node.recovered) == 3, "each once"
+    node.unknown_projects = set()
+    assert await node.takeover.run(dead.listed, may_wait=True) == 0
+    assert len(node.recovered) == 5
+
+
+async def test_calls_whose_project_no_rescuer_gets_are_closed_in_the_end(
+    server: Server, redis: RedisServer, dead: Dead
+) -> None:
+    node = await rescuer(server)
+    node.unknown_projects = {make_record("talking").project}
+    assert await node.takeover.run(dead.listed, may_wait=False) == 0
+    assert len(node.recovered) == 5
+    assert redis.run("HEXISTS", keys.NODES, dead.lease.epoch) == 0
+
+
+async def test_signals_without_a_claim_are_known_by_what_other_rescuers_have_written(
+    server: Server, redis: RedisServer, dead: Dead
+) -> None:
+    redis.run("SADD", keys.UNCLAIMED + dead.lease.epoch, "talking")
+    node = await rescuer(server)
+    await node.takeover.run(dead.listed)
+    assert (node.signals["talking"], node.signals["undelivered"]) == (SignalResult.UNKNOWN, None)
+
+
+async def test_only_the_mark_remains_of_a_node_that_was_taken_over(
+    server: Server, redis: RedisServer, dead: Dead
+) -> None:
+    redis.run("SADD", keys.UNCLAIMED + dead.lease.epoch, "talking")
+    assert redis.run("EXISTS", keys.OPEN_CALLS_WRITE + dead.lease.epoch) == 1
+    await (await rescuer(server)).takeover.run(dead.listed)
+    assert redis.run("KEYS", f"*{dead.lease.epoch}*") == [keys.RESCUE + dead.lease.epoch]
 
 
 async def test_entries_that_cannot_be_read_do_not_stop_a_takeover(

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
+
+import yaml
 
 from tests.harness.media.audio import write_silence
 from tests.harness.ports import reserved_port
@@ -93,6 +97,18 @@ class Site:
         while self.started:
             with self.started.pop():
                 pass
+
+    def settings(self) -> Settings:
+        """Return the configuration in the file."""
+        settings: Settings = yaml.safe_load((self.folder / "bridge.yaml").read_text())
+        return settings
+
+    def reload(self, text: str, outcome: str = "success") -> None:
+        """Change the file, reload it, and wait until the bridge has reported the result."""
+        count = self.count()
+        (self.folder / "bridge.yaml").write_text(text)
+        os.kill(self.bridge.program.pid, signal.SIGHUP)
+        assert count.grows_by(1, "sipbridge_config_reloads_total", result=outcome)
 
     def count(self) -> CounterChanges:
         """Count from now on."""

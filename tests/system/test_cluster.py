@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.harness.programs.program import ProgramError
 from tests.harness.programs.redis import RedisServer, redis_server
@@ -27,6 +28,8 @@ LEASE_SECONDS = 2
 # A dead node was silent for two lease times; then there is the turn that finds out, and a machine that may be busy.
 TAKEOVER_SECONDS = 2 * LEASE_SECONDS + 20
 EVENT_SECONDS = 20
+# In which a test is quicker than the next renewal.
+LONG_LEASE_SECONDS = 15
 # In a test of a restart, which must come before the takeover on a busy machine, too.
 RESTART_LEASE_SECONDS = 8
 NODE_LOST = {"p1": "care", "p2": "10000002", "p3": "node_lost"}
@@ -113,6 +116,42 @@ def test_a_node_that_stood_still_signals_no_contact_that_another_one_has(nodes: 
     again = nodes.first.call("release")
     again.wait_for_scenario()
     assert len(again.signals()) == 1
+
+
+def test_calls_wait_for_a_rescuer_that_has_their_project(nodes: Nodes) -> None:
+    """The second node gets the configuration with the project after the first one has died."""
+    second, whole = nodes.second, nodes.second.settings()
+    reduced = nodes.second.settings()
+    del reduced["clients"]["acme"]["projects"]["lasting"]
+    second.reload(yaml.safe_dump(reduced))
+    _, contacts = nodes.calls()
+    epoch = nodes.redis.run("HGET", "sipbridge:node:node-1", "epoch")
+    with nodes.takeover():
+        nodes.first.bridge.program.kill()
+        second.bridge.program.logged("node_takeover_waits")
+        assert nodes.redis.run("HLEN", f"sipbridge:open:{epoch}") == CALLS
+        assert nodes.signals(contacts) == [[]] * CALLS
+        second.reload(yaml.safe_dump(whole))
+    assert nodes.signals(contacts) == [[NODE_LOST]] * CALLS
+    assert {nodes.reason_of(contact) for contact in contacts} == {("ended", "success", "node_lost")}
+    assert nodes.redis.run("KEYS", f"sipbridge:open*:{epoch}") == []
+
+
+@pytest.mark.timeout(120)  # a renewal every 3 s
+@pytest.mark.parametrize("nodes", [LONG_LEASE_SECONDS], indirect=True)
+def test_a_call_that_comes_in_while_its_node_is_taken_over_is_rejected(nodes: Nodes) -> None:
+    lease = "sipbridge:node:node-1"
+    epoch, renewal = nodes.redis.run("HMGET", lease, "epoch", "renewal")
+    wait_for(lambda: nodes.redis.run("HGET", lease, "renewal") != renewal, "a renewal")
+    nodes.redis.run("SET", f"sipbridge:rescue:{epoch}", "another")
+    call = nodes.first.call("draining", "lasting").wait_for_scenario()
+    record = call.record()
+    assert (record["state"], record["reason"], record["answered_at"]) == ("ended", "taken_over", None)
+    assert call.signals() == []
+    assert nodes.first.bridge.metrics().value("sipbridge_invites_total", code="503") == 1
+    wait_for(lambda: nodes.redis.run("HGET", lease, "epoch") not in (None, epoch), "another epoch")
+    assert nodes.redis.run("HLEN", f"sipbridge:open:{epoch}") == 0
+    nodes.first.call("release").wait_for_scenario()
 
 
 @pytest.mark.timeout(120)  # a takeover after a restart

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -15,22 +14,7 @@ from tests.harness.programs.simulator import Simulator
 from tests.harness.settings import project_settings
 from tests.harness.waiting import wait_for
 
-from .site import Site, site
-
-Settings = dict[str, Any]
-
-
-def _settings(trunk: Site) -> Settings:
-    settings: Settings = yaml.safe_load((trunk.folder / "bridge.yaml").read_text())
-    return settings
-
-
-def _reload(trunk: Site, text: str, outcome: str) -> None:
-    """Change the file, reload it, and wait until the bridge has reported the result."""
-    count = trunk.count()
-    (trunk.folder / "bridge.yaml").write_text(text)
-    os.kill(trunk.bridge.program.pid, signal.SIGHUP)
-    assert count.grows_by(1, "sipbridge_config_reloads_total", result=outcome)
+from .site import site
 
 
 def test_new_calls_use_the_new_configuration_and_calls_in_progress_keep_theirs(
@@ -39,14 +23,14 @@ def test_new_calls_use_the_new_configuration_and_calls_in_progress_keep_theirs(
     with site(tmp_path, cxone) as trunk:
         talking = trunk.call("release", "waiting")
         call_id = talking.wait_until_answered()
-        settings = _settings(trunk)
+        settings = trunk.settings()
         projects = settings["clients"]["acme"]["projects"]
         for name in ("waiting", "release"):
             projects[name]["handoff"]["destinations"]["care"]["skill"] = "777"
         projects["late"] = project_settings("late")
         projects["release"]["auth_token"] = "changed"
         del projects["greeting"]
-        _reload(trunk, yaml.safe_dump(settings), "success")
+        trunk.reload(yaml.safe_dump(settings))
         # What is new, what has changed, what was removed.
         assert trunk.call("release", "late").wait_for_scenario().signals()[0]["p2"] == "10000002"
         assert trunk.call("release", sent_token="changed").wait_for_scenario().signals()[0]["p2"] == "777"
@@ -69,25 +53,25 @@ def test_an_invalid_file_changes_nothing_and_its_error_is_logged(
 ) -> None:
     with site(tmp_path, cxone) as trunk:
         before = (tmp_path / "bridge.yaml").read_text()
-        _reload(trunk, text, "client_error")
+        trunk.reload(text, "client_error")
         log = trunk.bridge.program.logged("not reloaded")
         line = next(line for line in log.splitlines() if "not reloaded" in line)
         assert "bridge.yaml" in line
         assert said in line
         trunk.call("release").wait_for_scenario()
-        _reload(trunk, before, "success")
+        trunk.reload(before)
 
 
 def test_a_change_that_needs_a_restart_is_logged_and_has_no_effect(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone) as trunk:
-        settings = _settings(trunk)
+        settings = trunk.settings()
         settings["sip"]["max_calls"] = 1
         settings["sip"]["trusted_sources"] = ["192.0.2.0/24"]
-        _reload(trunk, yaml.safe_dump(settings), "success")
+        trunk.reload(yaml.safe_dump(settings))
         trunk.bridge.program.logged("sip.max_calls: changed, which takes effect with a restart")
         trunk.call("untrusted_source").wait_for_scenario()
         settings["sip"]["trusted_sources"] = ["127.0.0.0/8"]
-        _reload(trunk, yaml.safe_dump(settings), "success")
+        trunk.reload(yaml.safe_dump(settings))
         trunk.call("release").wait_for_scenario()
 
 
@@ -95,10 +79,10 @@ def test_a_cxone_token_is_kept_by_a_reload_that_does_not_change_its_client(tmp_p
     with site(tmp_path, cxone) as trunk:
         trunk.call("release").wait_for_scenario()
         count = trunk.count()
-        settings = _settings(trunk)
+        settings = trunk.settings()
         settings["clients"]["query"]["cxone"]["business_unit"] = "7"
         for _ in range(3):
-            _reload(trunk, yaml.safe_dump(settings), "success")
+            trunk.reload(yaml.safe_dump(settings))
         trunk.call("release").wait_for_scenario()
         trunk.call("release", "query").wait_for_scenario()
         assert count.grows_by(1, "sipbridge_token_requests_total", client="query", result="success")
@@ -108,7 +92,7 @@ def test_a_cxone_token_is_kept_by_a_reload_that_does_not_change_its_client(tmp_p
 def test_a_new_recording_of_a_prompt_is_played_after_a_reload(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone) as trunk:
         write_silence(tmp_path / "clip.wav", 1)
-        _reload(trunk, (tmp_path / "bridge.yaml").read_text(), "success")
+        trunk.reload((tmp_path / "bridge.yaml").read_text())
         record = trunk.call("release", "waiting").wait_for_scenario(4).record()
         assert record["handoff"]["state"] == "handoff_completed"
 
@@ -130,7 +114,7 @@ def test_a_reload_signal_during_the_start_takes_effect_once_the_bridge_is_ready(
 
 def test_a_reload_signal_during_a_failed_start_is_not_in_its_log(tmp_path: Path, cxone: Simulator) -> None:
     with site(tmp_path, cxone) as trunk:
-        settings = _settings(trunk)
+        settings = trunk.settings()
         settings["store"]["url"] = f"sqlite:///{tmp_path}/second.db"
         settings["sip"]["listen"] = [f"udp://{trunk.bridge.sip}", "tcp://127.0.0.1:0"]
         file, log = tmp_path / "second.yaml", tmp_path / "second.log"

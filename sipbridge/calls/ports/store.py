@@ -93,6 +93,11 @@ class Unfinished:
     signal: SignalResult | None = None
     bye_unknown: bool = False
 
+    @property
+    def needs_signal(self) -> bool:
+        """True if the contact may still be in the conversation, and was not signalled."""
+        return self.signal is None and self.record.ended_at is None
+
 
 class CallJournal(Protocol):
     """The calls in progress, as the next start must know them after a crash.

@@ -254,7 +254,10 @@ RECOVERIES = (
     ),
     RecoveryRow(
         (PROJECT_GONE.reason, NO_SIGNAL.reason),
-        "the project is no longer configured, or its default destination has `signal: false`",
+        (
+            "the project is no longer configured, or its default destination has `signal: false`. Another node waits "
+            "[five minutes](cluster.md#open-calls-and-takeover) for the project"
+        ),
         "none",
     ),
 )

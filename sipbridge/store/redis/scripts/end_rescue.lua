@@ -11,6 +11,7 @@ if redis.call('GET', KEYS[1]) ~= ARGV[2] then
   return 'lost'
 end
 if redis.call('EXISTS', KEYS[5], KEYS[6], KEYS[7]) > 0 then
+  redis.call('DEL', KEYS[1])
   return 'open'
 end
 if redis.call('HDEL', KEYS[3], ARGV[1]) == 1 then
