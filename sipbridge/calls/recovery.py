@@ -86,6 +86,9 @@ async def recover(unfinished: Sequence[Unfinished], context: CallContext, cause:
             extra = {"event": "internal_error", "call_id": call.record.call_id}
             logger.exception("a call could not be recovered", extra=extra)
 
+    for call in unfinished:
+        if call.needs_signal:
+            contacts[call.record.client, call.record.contact_id].calls.append(call.record.call_id)
     async with asyncio.TaskGroup() as recovering:
         for call in unfinished:
             recovering.create_task(recover_one(call))
@@ -95,8 +98,13 @@ async def recover(unfinished: Sequence[Unfinished], context: CallContext, cause:
 
 @dataclass(slots=True)
 class _Contact:
-    """A contact, of which several calls may have been in progress. It is signalled through one of them."""
+    """A contact, of which several calls may have been in progress. It is signalled through one of them.
 
+    The journal knows that of the others before the first byte, so the next recovery does too, if this one is
+    interrupted. `calls` are the ids of all that need a Signal.
+    """
+
+    calls: list[str] = field(default_factory=list)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     signalled: bool = False
 
@@ -228,9 +236,10 @@ async def _signal_until_delivered(
 ) -> SignalResult:
     """Send the Signal, and send it again while it certainly does not arrive."""
     began_at = time.monotonic()
+    others = [call_id for call_id in turn.contact.calls if call_id != record.call_id]
     for last in (*[False] * (TRIES - 1), True):
         async with turn.client:
-            sending = asyncio.ensure_future(Signal(context, record, parameters).send())
+            sending = asyncio.ensure_future(Signal(context, record, parameters, others=others).send())
             try:
                 await wait_any(sending)
             finally:

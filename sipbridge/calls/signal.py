@@ -24,7 +24,7 @@ begins later is a new one.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sipbridge.calls.context import CallContext
 from sipbridge.calls.events import SignalAttempted, StoreFailed
@@ -36,14 +36,22 @@ from sipbridge.calls.ports.cxone import SignalResult, SignalStopped
 class Signal:
     """One Signal for a record that has its parameters. `result` is its result as far as it is known at any moment.
 
-    `is_second` is true if CXone may have one of this call already.
+    `is_second` is true if CXone may have one of this call already. `others` are the ids of calls of the contact that
+    are not in progress here, and whose Signal this one withholds in the journal.
     """
 
     def __init__(
-        self, context: CallContext, record: CallRecord, parameters: Mapping[str, str], *, is_second: bool = False
+        self,
+        context: CallContext,
+        record: CallRecord,
+        parameters: Mapping[str, str],
+        *,
+        is_second: bool = False,
+        others: Sequence[str] = (),
     ) -> None:
         self.result = SignalResult.UNDELIVERED
         self._is_second = is_second
+        self._others = others
         self._context = context
         self._record = record
         self._parameters = parameters
@@ -105,5 +113,5 @@ class Signal:
         self._attempt_at = time.monotonic()
 
     def _journal_withheld(self, result: SignalResult) -> None:
-        for call_id in self._withheld:
+        for call_id in (*self._withheld, *self._others):
             self._context.journal.signalled(call_id, result)

@@ -224,6 +224,29 @@ async def test_two_calls_of_one_contact_get_one_signal() -> None:
     assert sorted(signals.values()) == ["accepted", "duplicate"]
 
 
+async def test_an_interrupted_recovery_leaves_no_second_signal_for_another_call_of_the_contact() -> None:
+    world = World()
+    world.journal.hold("centre.signal")
+    calls = [Unfinished(open_call(world, call_id=call_id), {}) for call_id in ("one", "two")]
+    over = Unfinished(open_call(world, call_id="over", ended_at=datetime.now(UTC), ended_by="caller"), {})
+    world.call_journal.open = dict.fromkeys(("one", "two", "over"))
+    recovering = asyncio.create_task(recover([*calls, over], world.call.context))
+    await world.journal.until("centre.signal")
+    assert sorted(filter(None, world.call_journal.open.values())) == [SignalResult.DUPLICATE, SignalResult.UNKNOWN]
+    assert ("over", SignalResult.DUPLICATE) not in world.call_journal.signals
+    world.journal.hold("centre.signal").set()
+    await recovering
+
+
+async def test_a_signal_that_does_not_arrive_withholds_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "TRIES", 1)
+    world = World()
+    world.centre.answer = SignalResult.UNDELIVERED
+    calls = [Unfinished(open_call(world, call_id=call_id), {}) for call_id in ("one", "two")]
+    await recover(calls, world.call.context)
+    assert len(world.centre.signals) == 2, "through each call"
+
+
 async def test_a_call_whose_contact_was_signalled_through_another_is_not_signalled() -> None:
     world = World()
     await recover([Unfinished(open_call(world), {}, SignalResult.DUPLICATE)], world.call.context)

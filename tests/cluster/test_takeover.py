@@ -73,6 +73,9 @@ class Rescuer:
         self.begun.set()
         await self.may_end.wait()
         self.recovered += calls
+        for call_id, results in self.withholds.items():
+            for result in results:
+                journal.signalled(call_id, result)
         for call in calls:
             if call.record.call_id not in self.unstored:
                 journal.stored(call.record.call_id)
@@ -182,6 +185,21 @@ async def test_a_rescuer_that_dies_is_replaced(server: Server, redis: RedisServe
     redis.run("DEL", keys.RESCUER + dead.lease.epoch)  # it ends a lease time after the last renewal
     await second.takeover.run(dead.listed)
     assert len(second.recovered) == 5
+
+
+async def test_the_next_rescuer_knows_which_signals_are_withheld(
+    server: Server, redis: RedisServer, dead: Dead
+) -> None:
+    first, second = await rescuer(server), await rescuer(server, "second")
+    first.withholds = {
+        "talking": [SignalResult.DUPLICATE],
+        "undelivered": [SignalResult.DUPLICATE, SignalResult.UNDELIVERED],
+    }
+    first.unstored = {"talking", "undelivered"}
+    await first.takeover.run(dead.listed)
+    await second.takeover.run(dead.listed)
+    assert second.signals == {"talking": SignalResult.DUPLICATE, "undelivered": None}
+    assert redis.run("HEXISTS", keys.NODES, dead.lease.epoch) == 0
 
 
 async def test_a_node_with_a_lease_is_not_taken_over(server: Server, dead: Dead) -> None:
