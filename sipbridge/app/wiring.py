@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from sipbridge.aio import BackgroundTasks
 from sipbridge.app.chat_moves import MovingChats
 from sipbridge.app.chat_wiring import ChannelMaker, Sinks, box_of, start_context
 from sipbridge.app.cluster_wiring import make_cluster, share_records
+from sipbridge.app.fan_out import fan_out
 from sipbridge.app.huge_pages import use_huge_pages
 from sipbridge.app.live_config import LiveConfig
 from sipbridge.app.webhook_wiring import Webhooks, make_deliveries
@@ -33,7 +33,7 @@ from sipbridge.dns import Resolver
 from sipbridge.http import CONNECTIONS_PER_ORIGIN, HttpClient, is_public
 from sipbridge.sip.user_agent import UserAgent, pjsip_version
 from sipbridge.store import open_chat_store, open_journal, open_store
-from sipbridge.telemetry import CallLog, ChatLog, Metrics
+from sipbridge.telemetry import ChatLog, Metrics, call_logs
 from sipbridge.telemetry.traces import CallTraces, ChatTraces, TraceExporter, make_exporter
 from sipbridge.web import (
     AdminControls,
@@ -54,10 +54,6 @@ from sipbridge.web import (
 if TYPE_CHECKING:
     from sipbridge.cluster import Cluster
 
-E = TypeVar("E")
-
-logger = logging.getLogger(__name__)
-
 
 class Core:
     """The parts that only keep state. They exist before anything is opened."""
@@ -72,14 +68,14 @@ class Core:
         self.event_feed = EventFeed()
         self.page_feed = PageFeed()
         self.last_hour = LastHour()
-        self.observers: list[Observer] = [self.metrics, CallLog(), self.page_feed]
+        self.observers: list[Observer] = [self.metrics, *call_logs(), self.page_feed]
         of_chats: list[Callable[[ChatTelemetry], None]] = [self.metrics.chats, ChatLog()]
         if config.http.admin.keys:  # else no one can see it
             self.observers.append(self.last_hour)
             of_chats.append(self.last_hour.observe_chat)
         self.traces = self._make_traces(of_chats)
-        self.observe = _fan_out(self.observers)
-        self.observe_chats = _fan_out(of_chats)
+        self.observe = fan_out(self.observers)
+        self.observe_chats = fan_out(of_chats)
         self.chat_feed = ChatFeed()
         self.pop_links = PopLinks.from_config(config.http)
         self.background = BackgroundTasks()
@@ -153,7 +149,7 @@ async def open_bridge(
         may_relay,
         stack,
     )
-    observe = _fan_out((*core.observers, deliveries.observe, store.observe))
+    observe = fan_out((*core.observers, deliveries.observe, store.observe))
     start = CallContext(
         config=config,
         agents={},
@@ -258,16 +254,3 @@ async def _open_web(
 async def _end_background(background: BackgroundTasks) -> None:
     background.cancel()
     await background.wait()
-
-
-def _fan_out(observers: Sequence[Callable[[E], None]]) -> Callable[[E], None]:
-    """Return one observer that notifies several. If one raises, neither the call or chat nor the others notice."""
-
-    def observe(event: E) -> None:
-        for observer in observers:
-            try:
-                observer(event)
-            except Exception:
-                logger.exception("observer failed", extra={"event": "internal_error"})
-
-    return observe

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Protocol, get_args
 
 from sipbridge.calls.model import CallRecord
 from sipbridge.handoffs.outcome import Outcome, Result
@@ -241,4 +242,17 @@ CallEvent = (
     | StoreFailed
     | ConfigRead
     | DrainChanged
+)
+
+
+class OfOneCall(Protocol):
+    """An event of one call, with its record as it is then."""
+
+    @property
+    def record(self) -> CallRecord:
+        """The record."""
+
+
+OF_ONE_CALL: tuple[type, ...] = tuple(
+    kind for kind in get_args(CallEvent) if any(field.name == "record" for field in fields(kind))
 )

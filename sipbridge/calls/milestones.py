@@ -9,9 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TypeGuard
 
-from sipbridge.calls.events import CallAnswered, CallEnded, CallEvent, CallStarted, HandoffFinished, HandoffStarted
+from sipbridge.calls.events import CallAnswered, CallEnded, CallStarted, HandoffFinished, HandoffStarted
 from sipbridge.calls.model import CallRecord, CallState
 from sipbridge.handoffs.record import HandoffRecord, HandoffState
 
@@ -64,11 +63,6 @@ class Milestone:
     def id(self) -> str:
         """The id, the same each time that the milestone is sent."""
         return f"{self.record.call_id}-{self.sequence}"
-
-
-def reports_milestone(event: CallEvent) -> TypeGuard[Reported]:
-    """Return True if an event reports a milestone. It is asked for each event of each call."""
-    return type(event) in MILESTONE_TYPES
 
 
 def last_sequence(record: CallRecord) -> int:

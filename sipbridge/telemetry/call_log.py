@@ -7,7 +7,6 @@ or secret.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +25,7 @@ from sipbridge.calls.events import (
     TokenRequested,
 )
 from sipbridge.calls.model import CallRecord
+from sipbridge.calls.ports.observer import Observer, SelectiveObserver
 from sipbridge.handoffs.outcome import Result
 from sipbridge.handoffs.record import HandoffRecord
 from sipbridge.log_sampling import BurstLimit
@@ -35,7 +35,12 @@ logger = logging.getLogger("sipbridge.call")
 MAX_FOREIGN_CHARACTERS = 128  # of a text that the sender of an INVITE, or an agent, has chosen
 
 
-class CallLog:
+def call_logs() -> list[Observer]:
+    """Return the call log, and at debug level what logs every event. The level is that at the start."""
+    return [CallLog(), log_event] if logger.isEnabledFor(logging.DEBUG) else [CallLog()]
+
+
+class CallLog(SelectiveObserver):
     """An `Observer` that logs. It is called on the event loop.
 
     Lines that a flood or a failing store would repeat are limited to `lines` in `window_seconds` per reason, client and
@@ -44,27 +49,21 @@ class CallLog:
 
     def __init__(self, *, lines: int = 20, window_seconds: float = 1.0) -> None:
         self._limit = BurstLimit(logger, lines, window_seconds)
-        self._handlers: Mapping[type, Callable[[Any], None]] = {
-            InviteAnswered: self._invite_answered,
-            AgentFault: self._agent_fault,
-            ContactShared: self._contact_shared,
-            SignalWithheld: self._signal_withheld,
-            TakeBackDone: self._take_back_done,
-            CallEnded: self._call_ended,
-            CallRecovered: self._call_recovered,
-            TokenRequested: self._token_requested,
-            StoreFailed: self._store_failed,
-            ConfigRead: self._config_read,
-            DrainChanged: self._drain_changed,
-        }
-
-    def __call__(self, event: CallEvent, /) -> None:
-        """Log an event."""
-        handle = self._handlers.get(type(event))
-        if handle and logger.isEnabledFor(logging.INFO):
-            handle(event)
-        if logger.isEnabledFor(logging.DEBUG):
-            _log_detail(event)
+        super().__init__(
+            {
+                InviteAnswered: self._invite_answered,
+                AgentFault: self._agent_fault,
+                ContactShared: self._contact_shared,
+                SignalWithheld: self._signal_withheld,
+                TakeBackDone: self._take_back_done,
+                CallEnded: self._call_ended,
+                CallRecovered: self._call_recovered,
+                TokenRequested: self._token_requested,
+                StoreFailed: self._store_failed,
+                ConfigRead: self._config_read,
+                DrainChanged: self._drain_changed,
+            }
+        )
 
     def _allows(self, kind: str, record: CallRecord) -> bool:
         return self._limit.allows(kind, client=record.client, project=record.project)
@@ -161,7 +160,8 @@ class CallLog:
         logger.info(text, extra=fields)
 
 
-def _log_detail(event: CallEvent) -> None:
+def log_event(event: CallEvent, /) -> None:
+    """Log an event with its details, at debug level."""
     record: CallRecord | None = getattr(event, "record", None)
     outcome = getattr(event, "outcome", None)
     fields = _ids(record) if record else {}

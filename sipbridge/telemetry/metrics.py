@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from functools import partial
-from typing import Any
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Gauge, Info, ProcessCollector
@@ -16,7 +15,6 @@ from sipbridge.calls.events import (
     AgentFault,
     CallAnswered,
     CallEnded,
-    CallEvent,
     CallRecovered,
     CallStarted,
     ConfigRead,
@@ -32,6 +30,7 @@ from sipbridge.calls.events import (
     TokenRequested,
     TransferDone,
 )
+from sipbridge.calls.ports.observer import SelectiveObserver
 from sipbridge.telemetry.chat_metrics import ChatMetrics
 from sipbridge.telemetry.external_counters import ExternalCounters
 from sipbridge.telemetry.labels import LabelGuard
@@ -56,7 +55,7 @@ DIALOGS = {
 }
 
 
-class Metrics:
+class Metrics(SelectiveObserver):
     """An `Observer` that counts. It is called on one thread; any thread may call `page` and the setters."""
 
     def __init__(self, *, pjsip_version: str) -> None:
@@ -137,32 +136,28 @@ class Metrics:
         self.chats = ChatMetrics(registry, counter, histogram, self._label_guard)
         self.webhooks = WebhookMetrics(registry, counter)
         self.traces = TraceMetrics(registry)
-        self._handlers: Mapping[type, Callable[[Any], None]] = {
-            InviteAnswered: self._invite_answered,
-            CallStarted: self._call_started,
-            AgentConnected: self._agent_connected,
-            AgentFault: self._agent_fault,
-            CallAnswered: self._call_answered,
-            HandoffStage: self._handoff_stage,
-            SignalSent: self._signal_sent,
-            SignalWithheld: self._signal_withheld,
-            ContactShared: self._contact_shared,
-            TransferDone: self._transfer_done,
-            TakeBackDone: self._take_back_done,
-            HandoffFinished: self._handoff_finished,
-            CallEnded: self._call_ended,
-            CallRecovered: self._call_recovered,
-            TokenRequested: self._token_requested,
-            StoreFailed: self._store_failed,
-            ConfigRead: self._config_read,
-            DrainChanged: self._drain_changed,
-        }
-
-    def __call__(self, event: CallEvent, /) -> None:
-        """Count an event."""
-        handle = self._handlers.get(type(event))
-        if handle:
-            handle(event)
+        super().__init__(
+            {
+                InviteAnswered: self._invite_answered,
+                CallStarted: self._call_started,
+                AgentConnected: self._agent_connected,
+                AgentFault: self._agent_fault,
+                CallAnswered: self._call_answered,
+                HandoffStage: self._handoff_stage,
+                SignalSent: self._signal_sent,
+                SignalWithheld: self._signal_withheld,
+                ContactShared: self._contact_shared,
+                TransferDone: self._transfer_done,
+                TakeBackDone: self._take_back_done,
+                HandoffFinished: self._handoff_finished,
+                CallEnded: self._call_ended,
+                CallRecovered: self._call_recovered,
+                TokenRequested: self._token_requested,
+                StoreFailed: self._store_failed,
+                ConfigRead: self._config_read,
+                DrainChanged: self._drain_changed,
+            }
+        )
 
     def set_sip_thread_lag(self, seconds: float) -> None:
         """Set the delay of the last command to the SIP thread."""

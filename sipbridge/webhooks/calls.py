@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sipbridge.calls.events import CallEnded, CallEvent, RecordRecovered
-from sipbridge.calls.milestones import LAST, Milestone, milestone_of, milestones_of, reports_milestone
+from sipbridge.calls.events import CallEnded, RecordRecovered
+from sipbridge.calls.milestones import LAST, MILESTONE_TYPES, Milestone, Reported, milestone_of, milestones_of
 from sipbridge.calls.ports.live_call import CallDirectory
+from sipbridge.calls.ports.observer import SelectiveObserver
 from sipbridge.calls.ports.store import RecordStore
 from sipbridge.config import ProjectKey
 from sipbridge.webhooks.model import Undelivered
@@ -82,28 +83,30 @@ class CallSource:
             self._store.mark_delivered(*project, uid, sequence)
 
 
-class CallWebhooks:
+class CallWebhooks(SelectiveObserver):
     """An `Observer` that passes the milestones of calls on to the sender."""
 
     def __init__(self, sender: WebhookSender, has_webhook: Callable[[str, str], bool], render: Render) -> None:
+        super().__init__({**dict.fromkeys(MILESTONE_TYPES, self._publish), RecordRecovered: self._send_again})
         self._sender = sender
         self._has_webhook = has_webhook
         self._render = render
 
-    def __call__(self, event: CallEvent, /) -> None:
-        """Pass an event on. For a project without a webhook the cost is negligible."""
-        if not (reports_milestone(event) or isinstance(event, RecordRecovered)):
-            return
+    def _publish(self, event: Reported) -> None:
+        """Pass the milestone of an event on. For a project without a webhook the cost is negligible."""
         record = event.record
         if isinstance(event, CallEnded) and event.superseded:
             self._sender.forget([record.call_id])  # the other node sends all its events
             return
         if not self._has_webhook(record.client, record.project):
             return
-        project = ProjectKey(record.client, record.project)
-        if isinstance(event, RecordRecovered):
-            self._sender.send_again(project, record.call_id)
-        elif milestone := milestone_of(event):
+        if milestone := milestone_of(event):
+            project = ProjectKey(record.client, record.project)
             self._sender.publish(project, record.call_id, MilestoneEvent(milestone, self._render))
             if isinstance(event, CallEnded):
                 self._sender.mark_position(record.call_id)
+
+    def _send_again(self, event: RecordRecovered) -> None:
+        record = event.record
+        if self._has_webhook(record.client, record.project):
+            self._sender.send_again(ProjectKey(record.client, record.project), record.call_id)

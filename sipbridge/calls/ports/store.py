@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
-from sipbridge.calls.events import CallEvent
 from sipbridge.calls.model import CallRecord, EndedBy
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.ports.event_log import CallLog
+from sipbridge.calls.ports.observer import Observer
 from sipbridge.calls.ports.sip import Headers
 from sipbridge.handoffs.record import Turn
 
@@ -35,8 +35,9 @@ class RecordStore(Protocol):
     def events(self) -> CallLog:
         """The log of the calls: those of all nodes, if several share the store."""
 
-    def observe(self, event: CallEvent, /) -> None:
-        """Write to the log what no put shows: a call begins, is answered, is to be handed off. An observer of calls."""
+    @property
+    def observe(self) -> Observer:
+        """The observer that writes to the log what no put shows: a call begins, is answered, is to be handed off."""
 
     async def put(self, record: CallRecord, *, urgent: bool = True) -> None:
         """Write the record, and replace an older one of the same call; durable on return.

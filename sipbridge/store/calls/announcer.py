@@ -6,8 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
 from sipbridge.aio import BackgroundTasks
-from sipbridge.calls.events import CallAnswered, CallEnded, CallEvent, CallStarted, HandoffStarted
+from sipbridge.calls.events import CallAnswered, CallEnded, CallStarted, HandoffStarted
 from sipbridge.calls.model import CallRecord
+from sipbridge.calls.ports.observer import SelectiveObserver
 from sipbridge.errors import StoreError
 
 GATHER_SECONDS = 0.1  # for announcements, which no call waits for
@@ -16,7 +17,7 @@ RETRY_SECONDS = 1.0
 Write = Callable[[Sequence[CallRecord]], Awaitable[None]]
 
 
-class Announcer:
+class Announcer(SelectiveObserver):
     """An observer of calls that writes their first milestones within `GATHER_SECONDS`. Belongs to one event loop.
 
     While the store fails, they wait until the record is put, which shows them too. `begun` has the records of the calls
@@ -24,20 +25,20 @@ class Announcer:
     """
 
     def __init__(self, write: Write) -> None:
+        super().__init__(
+            {
+                CallStarted: self._begin,
+                CallAnswered: self._begin,
+                HandoffStarted: self._begin,
+                CallEnded: self._end,
+            }
+        )
         self.begun: dict[str, CallRecord] = {}
         self._write_records = write
         self._waiting: dict[str, CallRecord] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._tasks = BackgroundTasks()
-
-    def __call__(self, event: CallEvent, /) -> None:
-        """Note the milestones of a call."""
-        if isinstance(event, CallStarted | CallAnswered | HandoffStarted):
-            call_id = event.record.call_id
-            self.begun[call_id] = self._waiting[call_id] = event.record
-            self._start_later(GATHER_SECONDS)
-        elif isinstance(event, CallEnded):
-            self.on_put(event.record.call_id)
+        self._closed = False
 
     def on_put(self, call_id: str) -> None:
         """Announce nothing of a call whose record is put."""
@@ -51,9 +52,20 @@ class Announcer:
 
     async def close(self) -> None:
         """Write what waits, once, and then nothing more."""
+        self._closed = True
         await self.flush()
         if self._timer is not None:
             self._timer.cancel()
+
+    def _begin(self, event: CallStarted | CallAnswered | HandoffStarted) -> None:
+        if self._closed:
+            return
+        call_id = event.record.call_id
+        self.begun[call_id] = self._waiting[call_id] = event.record
+        self._start_later(GATHER_SECONDS)
+
+    def _end(self, event: CallEnded) -> None:
+        self.on_put(event.record.call_id)
 
     def _start_later(self, seconds: float) -> None:
         if self._timer is None:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sipbridge.calls.events import CallEvent
 from sipbridge.calls.model import CallRecord, CallState
+from sipbridge.calls.ports.observer import Observer
 from sipbridge.calls.ports.store import Undelivered
 from sipbridge.errors import StoreError
 from sipbridge.store.bodies import END_OF_TIME, microseconds
@@ -54,6 +54,7 @@ class SqliteStore:
         self._has_webhook = has_webhook
         settling = Settling(self._backlog, notify_on_loop(on_settled))
         self._announcer = Announcer(self._announce)
+        self.observe: Observer = self._announcer
         self._log = LogWriter()
         self._writer = Writer(database, self._backlog, self._retention, settling, self._log)
         self._puts = Puts(self._backlog, settling, self._writer.wake)
@@ -116,11 +117,6 @@ class SqliteStore:
         """Note that the webhook has got the events of an ended call up to this sequence."""
         if not self._closed:
             self._writer.mark_delivered(call_id, sequence)
-
-    def observe(self, event: CallEvent, /) -> None:
-        """Write what no put of the call shows: it begins, is answered, is to be handed off."""
-        if not self._closed:
-            self._announcer(event)
 
     async def delete(self, client: str, project: str, call_id: str) -> bool:
         """Erase the record of a call and overwrite its text in the file; return False if there is none."""

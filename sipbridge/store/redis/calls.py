@@ -7,8 +7,9 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Self
 
-from sipbridge.calls.events import CallEvent, TurnsAdded
+from sipbridge.calls.events import TurnsAdded
 from sipbridge.calls.model import CallRecord, CallState
+from sipbridge.calls.ports.observer import Observer, SelectiveObserver
 from sipbridge.calls.ports.store import Undelivered
 from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import StoreError
@@ -55,6 +56,7 @@ class RedisStore:
         settling = Settling(self._backlog, notify_on_loop(on_settled))
         self._writer = Writer(server, self._backlog, settling, term, retention, self._undelivered)
         self._announcer = Announcer(self._writer.announce)
+        self.observe: Observer = SelectiveObserver({**self._announcer.handlers, TurnsAdded: self._put_turns})
         self.events = RedisCallLog(server)
         self._puts = Puts(self._backlog, settling, self._writer.wake, PUT_SECONDS)
         self._closed = False
@@ -159,12 +161,9 @@ class RedisStore:
         if self._undelivered and not self._closed:
             self._undelivered.mark(Undelivered(client, project, call_id, sequence), self._writer.wake)
 
-    def observe(self, event: CallEvent, /) -> None:
-        """Write what no put of the call shows: it begins, is answered, is to be handed off, has another turn."""
-        if self._closed:
-            return
-        self._announcer(event)
-        if isinstance(event, TurnsAdded) and event.record.handoff is not None:  # for pages that show it
+    def _put_turns(self, event: TurnsAdded) -> None:
+        """Put the record of a call that is handed off, for pages that show it."""
+        if event.record.handoff is not None and not self._closed:
             with suppress(StoreError):
                 self._puts.put_later(rows.to_row(event.record, 0))
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 from sipbridge.calls.events import (
     AgentConnected,
     CallAnswered,
     CallEnded,
-    CallEvent,
     CallRecovered,
     HandoffFinished,
     HandoffStage,
@@ -20,6 +18,7 @@ from sipbridge.calls.events import (
     TransferDone,
 )
 from sipbridge.calls.model import CallRecord
+from sipbridge.calls.ports.observer import SelectiveObserver
 from sipbridge.handoffs.lifecycle import is_in_progress
 from sipbridge.handoffs.outcome import Outcome
 from sipbridge.handoffs.record import HandoffRecord
@@ -30,7 +29,7 @@ _MAX_FOREIGN_CHARACTERS = 128  # of the Call-ID, which the trunk has chosen
 _REPORTED_BY_OTHERS = ("signal", "transfer")  # by SignalSent and TransferDone, which say more
 
 
-class CallTraces:
+class CallTraces(SelectiveObserver):
     """An `Observer` that gives the spans of calls to `export`. It keeps no state.
 
     As in the call log, spans have ids, fixed words and times only.
@@ -38,24 +37,20 @@ class CallTraces:
 
     def __init__(self, export: Callable[[Span], None]) -> None:
         self._export = export
-        self._handlers: Mapping[type, Callable[[Any], None]] = {
-            AgentConnected: self._agent_connected,
-            CallAnswered: self._answered,
-            HandoffStarted: self._handoff_started,
-            HandoffStage: self._handoff_stage,
-            SignalAttempted: self._signal_attempted,
-            SignalSent: self._signal_sent,
-            TransferDone: self._transfer_done,
-            HandoffFinished: self._handoff_finished,
-            CallEnded: self._ended,
-            CallRecovered: self._recovered,
-        }
-
-    def __call__(self, event: CallEvent, /) -> None:
-        """Make the spans that end with an event."""
-        handle = self._handlers.get(type(event))
-        if handle:
-            handle(event)
+        super().__init__(
+            {
+                AgentConnected: self._agent_connected,
+                CallAnswered: self._answered,
+                HandoffStarted: self._handoff_started,
+                HandoffStage: self._handoff_stage,
+                SignalAttempted: self._signal_attempted,
+                SignalSent: self._signal_sent,
+                TransferDone: self._transfer_done,
+                HandoffFinished: self._handoff_finished,
+                CallEnded: self._ended,
+                CallRecovered: self._recovered,
+            }
+        )
 
     def _agent_connected(self, event: AgentConnected) -> None:
         times = between(event.record.started_at)

@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sipbridge.calls.events import CallEvent
+from sipbridge.calls.events import OF_ONE_CALL, OfOneCall
 from sipbridge.calls.model import CallRecord
+from sipbridge.calls.ports.observer import SelectiveObserver
 from sipbridge.chats.model import ChatEvent, ChatRecord
 
 Key = tuple[str, str, str]  # client, project, and the id of the call or chat
@@ -33,21 +34,16 @@ class Watcher:
         return self._record
 
 
-class PageFeed:
+class PageFeed(SelectiveObserver):
     """An `Observer` of calls and an `EventSink` of chats. Belongs to one event loop.
 
     Without pages of a call or chat, its changes cost a look-up.
     """
 
     def __init__(self) -> None:
+        super().__init__(dict.fromkeys(OF_ONE_CALL, self._call_changed))
         self._watchers: defaultdict[Key, set[Watcher]] = defaultdict(set)
         self._closed = False
-
-    def __call__(self, event: CallEvent, /) -> None:
-        """Pass on a change of a call."""
-        record = getattr(event, "record", None)
-        if isinstance(record, CallRecord):
-            self.send(record)
 
     def publish(self, record: ChatRecord, event: ChatEvent) -> None:
         """Pass on a change of a chat. Typing, which has no sequence, is none."""
@@ -63,6 +59,10 @@ class PageFeed:
         id_ = record.call_id if isinstance(record, CallRecord) else record.chat_id
         for watcher in self._watchers.get((record.client, record.project, id_), ()):
             watcher.put(record)
+
+    def _call_changed(self, event: OfOneCall) -> None:
+        if self._watchers:
+            self.send(event.record)
 
     @contextmanager
     def watch(self, key: Key) -> Iterator[Watcher]:
