@@ -31,7 +31,7 @@ from sipbridge.calls.events import (
 )
 from sipbridge.calls.handoff import cut_short, end_conversation, hand_off
 from sipbridge.calls.leg_end import ended_by, hang_up, watch_leg
-from sipbridge.calls.media_timeout import media_timed_out
+from sipbridge.calls.media_timeout import MediaWatch
 from sipbridge.calls.model import CallState, LegEnd
 from sipbridge.calls.outcomes import CONNECTED, HandoffReason
 from sipbridge.calls.ports.cxone import SignalResult
@@ -138,8 +138,8 @@ async def _converse(call: Call) -> HandoffPlan | Ending:
         call.time_limit, _hand_off_to_default, call, HandoffReason.MAX_CALL_SECONDS
     )
     kept, call.talking = call.talking, None
-    talking = kept or asyncio.ensure_future(_talk(call))
-    watching = asyncio.ensure_future(_watch_media(call))
+    talking = kept or asyncio.create_task(_talk(call))
+    media_watch = MediaWatch(call.leg, call.project_config.media_timeout_seconds, partial(_on_media_timeout, call))
     call.leg.on_digit(partial(_on_digit, call))
     if call.drained.done():
         # The call was still ringing when the others were handed off.
@@ -154,7 +154,7 @@ async def _converse(call: Call) -> HandoffPlan | Ending:
         raise LegEnded("the caller has hung up")
     finally:
         time_limit.cancel()
-        watching.cancel()
+        media_watch.stop()
         if call.decided.done():
             call.talking = talking
         else:
@@ -204,11 +204,8 @@ async def _talk(call: Call) -> None:
         _hand_off_to_default(call, HandoffReason.INVALID_HANDOFF)
 
 
-async def _watch_media(call: Call) -> None:
-    """Apply `on_media_timeout` once the caller's audio has stopped."""
-    seconds = call.project_config.media_timeout_seconds
-    if seconds is None or not await media_timed_out(call.leg, seconds):
-        return
+def _on_media_timeout(call: Call) -> None:
+    """Apply `on_media_timeout`, as the caller's audio has stopped."""
     if call.project_config.on_media_timeout == "handoff":
         _hand_off_to_default(call, HandoffReason.MEDIA_TIMEOUT)
         return

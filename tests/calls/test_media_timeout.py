@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from sipbridge.calls.media_timeout import media_timed_out
+from sipbridge.calls.media_timeout import MediaWatch, media_timed_out
 from sipbridge.errors import LegEnded
 from tests.fakes import FakeLeg, Journal
 
@@ -82,3 +82,31 @@ async def test_the_end_of_the_leg_does_not_time_out(*, ended: bool) -> None:
         await asyncio.sleep(3 * SECONDS)
     leg.far_end_hangs_up()
     assert await within(watching) is False
+
+
+async def test_a_watch_calls_back_after_as_many_polls() -> None:
+    leg, timed_out = CountedLeg(3, 8, 8), asyncio.Event()
+    MediaWatch(leg, SECONDS, timed_out.set)
+    await asyncio.wait_for(timed_out.wait(), 3)
+    assert leg.asked == 2 + 4
+
+
+@pytest.mark.parametrize("polls", [0, 1])
+async def test_a_watch_that_was_stopped_polls_no_more(polls: int) -> None:
+    leg, timed_out = CountedLeg(3), asyncio.Event()
+    watch = MediaWatch(leg, SECONDS, timed_out.set)
+    async with asyncio.timeout(3):
+        while leg.asked < polls:  # noqa: ASYNC110 (the leg sends no notification)
+            await asyncio.sleep(0.001)
+    watch.stop()
+    await asyncio.sleep(SECONDS)
+    assert leg.asked == polls
+    assert not timed_out.is_set()
+
+
+async def test_without_a_timeout_there_is_nothing_to_watch() -> None:
+    leg = CountedLeg(3)
+    watch = MediaWatch(leg, None, lambda: None)
+    await asyncio.sleep(SECONDS)
+    watch.stop()
+    assert leg.asked == 0
