@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
@@ -162,23 +162,28 @@ class Call:
 
         If another node has taken the call over, its record stands, and there is nothing to write.
         """
-        return await self._try_to_store(self.context.store.put(self.record, urgent=urgent))
-
-    async def store_later(self) -> bool:
-        """Let the record be found from now on, and be written within a moment; return False as `store` does."""
-        return await self._try_to_store(self.context.store.put_later(self.record))
-
-    async def _try_to_store(self, putting: Awaitable[None]) -> bool:
         try:
             async with asyncio.timeout(STORE_SECONDS):
-                await putting
+                await self.context.store.put(self.record, urgent=urgent)
         except CallTakenOver as error:
             self.superseded = True
             logger.warning("%s", error, extra={"event": "call_taken_over", **self.log_fields})
         except Exception as error:  # noqa: BLE001 (StoreError, TimeoutError, and what a store should have wrapped)
-            self.emit(StoreFailed(self.record, str(error) or "the store took too long"))
+            self._report_store_failure(error)
             return False
         return True
+
+    def store_later(self) -> bool:
+        """Let the record be found from now on, and be written within a moment; return False if the store fails."""
+        try:
+            self.context.store.put_later(self.record)
+        except Exception as error:  # noqa: BLE001 (as above)
+            self._report_store_failure(error)
+            return False
+        return True
+
+    def _report_store_failure(self, error: Exception) -> None:
+        self.emit(StoreFailed(self.record, str(error) or "the store took too long"))
 
     async def release_agent(self) -> None:
         """Close the conversation and notify the agent of the handoff's outcome. May be called more than once."""

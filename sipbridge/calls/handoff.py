@@ -184,7 +184,7 @@ async def _store_record(call: Call, plan: HandoffPlan) -> None:
     wait for a commit.
     """
     started_at = time.monotonic()
-    stored = await (call.store_later() if plan.signal else call.store())
+    stored = call.store_later() if plan.signal else await call.store()
     _emit_stage(call, "store", started_at, DONE if stored else STORE_FAILED)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
@@ -55,14 +56,22 @@ class Record(BaseModel):
     def changed(self, **changes: object) -> Self:
         """Return the record with these fields changed, which are not validated.
 
-        As `model_copy`, which takes longer, because it also copies what records do not have.
+        As `model_copy`, which takes twice as long, and would keep `as_json`: it also copies what records do not have,
+        and the set of the fields that were set, which nothing reads.
         """
         other = self.__class__.__new__(self.__class__)
-        _set(other, "__dict__", self.__dict__ | changes)
-        _set(other, "__pydantic_fields_set__", self.__pydantic_fields_set__ | changes.keys())
+        values = self.__dict__ | changes
+        values.pop("as_json", None)
+        _set(other, "__dict__", values)
+        _set(other, "__pydantic_fields_set__", self.__pydantic_fields_set__)
         _set(other, "__pydantic_extra__", None)
         _set(other, "__pydantic_private__", None)
         return other
+
+    @cached_property
+    def as_json(self) -> str:
+        """Its JSON, made once: the journal and the store often write the same one. Raises `ValueError` as pydantic."""
+        return self.model_dump_json()
 
 
 class Turn(BaseModel):

@@ -163,7 +163,7 @@ async def test_a_claim_takes_the_put_of_its_record_along(server: Server, redis: 
     first = node(server)
     first.take_puts_along(store.waiting_put)
     record = RECORD.changed(handoff=make_handoff())
-    await store.put_later(record)
+    store.put_later(record)
     assert await first.claim(record) is None
     assert redis.run("EXISTS", keys.call_keys(record.client, record.project).call + record.call_id) == 1
     assert store.waiting == 0

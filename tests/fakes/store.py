@@ -25,14 +25,14 @@ class FakeStore:
 
     async def put(self, record: CallRecord, *, urgent: bool = True) -> None:
         self.urgent.append(urgent)
-        await self._write("put", record)
+        await self._journal.reach(_step("put", record))
+        self._write(record)
 
-    async def put_later(self, record: CallRecord) -> None:
-        await self._write("put_later", record)
+    def put_later(self, record: CallRecord) -> None:
+        self._journal.note(_step("put_later", record))
+        self._write(record)
 
-    async def _write(self, step: str, record: CallRecord) -> None:
-        state = record.handoff.state if record.handoff and not record.ended_at else record.state
-        await self._journal.reach(f"store.{step} {state}")
+    def _write(self, record: CallRecord) -> None:
         if self.failing is not None:
             raise self.failing
         self.written.append(record)
@@ -79,6 +79,11 @@ class FakeStore:
     def _of(self, client: str, project: str) -> list[CallRecord]:
         """Return the records of a project, newest first."""
         return [r for r in reversed(self.written) if (r.client, r.project) == (client, project)]
+
+
+def _step(name: str, record: CallRecord) -> str:
+    state = record.handoff.state if record.handoff and not record.ended_at else record.state
+    return f"store.{name} {state}"
 
 
 def _implements(store: FakeStore) -> RecordStore:

@@ -46,7 +46,7 @@ class RecordStore(Protocol):
         in memory, where it is found, and is written once the store works again.
         """
 
-    async def put_later(self, record: CallRecord) -> None:
+    def put_later(self, record: CallRecord) -> None:
         """Replace the record as `put` does; found on return, and durable within a moment.
 
         This raises only if the store is known to fail.

@@ -132,7 +132,7 @@ def to_row(record: CallRecord, updated_at: int) -> Row:
         record.state.value,
         microseconds(record.started_at),
         updated_at,
-        to_body(record.model_dump_json, f"call {record.call_id}"),
+        to_body(lambda: record.as_json, f"call {record.call_id}"),
         last_sequence(record),
     )
 

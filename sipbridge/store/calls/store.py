@@ -81,7 +81,7 @@ class SqliteStore:
         for_webhook = record.state is CallState.ENDED and self._has_webhook(record.client, record.project)
         await self._puts.put(row, urgent=urgent, for_webhook=for_webhook)
 
-    async def put_later(self, record: CallRecord) -> None:
+    def put_later(self, record: CallRecord) -> None:
         """Replace the record as `put` does. It is found on return, and committed as one that is not urgent.
 
         This raises `StoreError` only if the store is known to fail; the record waits in memory in any case.

@@ -70,7 +70,7 @@ def announcement(record: CallRecord, retention_ms: int) -> Command:
     key = keys.call_keys(record.client, record.project)
     return ANNOUNCE_CALL.command(
         (key.call + record.call_id, key.begun + record.call_id, key.events),
-        *(record.call_id, last_sequence(record), to_body(record.model_dump_json, f"call {record.call_id}")),
+        *(record.call_id, last_sequence(record), to_body(lambda: record.as_json, f"call {record.call_id}")),
         *(retention_ms, EVENTS_KEPT),
     )
 

@@ -95,7 +95,7 @@ class RedisStore:
         self._announcer.on_put(record.call_id)
         await self._puts.put(rows.to_row(record, 0), urgent=urgent, for_webhook=for_webhook)
 
-    async def put_later(self, record: CallRecord) -> None:
+    def put_later(self, record: CallRecord) -> None:
         """Replace the record as `put` does, without waiting for Redis.
 
         The claim of the Signal takes the put with it, so that other nodes find the record before CXone has the Signal.

@@ -58,7 +58,7 @@ async def test_a_put_that_is_not_urgent_is_written_without_another(store: Record
 async def test_a_record_put_for_later_is_found_at_once_and_replaced_by_a_later_one(store: RecordStore) -> None:
     await store.put(make_record())
     later = make_record(handoff=make_handoff())
-    await store.put_later(later)
+    store.put_later(later)
     assert await store.get("acme", "billing", "call-1") == later
     assert await store.get_shared("acme", "billing", "contact-1") == later
     await store.put(make_record(state=CallState.ENDED), urgent=False)

@@ -92,7 +92,7 @@ async def test_an_announcement_that_comes_late_adds_nothing(store: RecordStore, 
 async def test_a_call_is_not_announced_once_its_record_is_put(store: RecordStore, follower: Follower) -> None:
     store.observe(CallStarted(STARTED))
     store.observe(HandoffStarted(HANDED_OFF))
-    await store.put_later(HANDED_OFF)
+    store.put_later(HANDED_OFF)
     await follower.until(("call-1", 0, 3))
     store.observe(CallStarted(make_record("call-2", state=CallState.RINGING)))
     store.observe(CallEnded(STARTED.changed(call_id="call-2"), Outcome(Result.SUCCESS, "contained"), 1.0))

@@ -27,7 +27,7 @@ async def test_a_record_put_for_later_is_found_at_once_and_written_without_anoth
     monkeypatch.setattr(writer_module, "RETRY_SECONDS", 60.0)
     store = await reopen()
     record = make_record(handoff=make_handoff())
-    await store.put_later(record)
+    store.put_later(record)
     assert store.waiting == 1
     assert await store.get("acme", "billing", "call-1") == record
     assert await store.get_shared("acme", "billing", "contact-1") == record
