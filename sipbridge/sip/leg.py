@@ -125,13 +125,13 @@ class SipLeg:
         """Connect an audio stream to the leg."""
         stream = self._pump.open(listener)
         connect = partial(self._run, partial(self._dialog.open_stream, stream))
-        audio = LegAudio(self._pump, stream, connect, self._close_stream)
+        # Before the command, so that the end of the dialog closes it even if both happen in the same moment.
+        audio = self._audio = LegAudio(self._pump, stream, connect, self._close_stream)
         try:
             await connect()
         except BaseException:
             audio.close()
             raise
-        self._audio = audio
         return audio
 
     def _close_stream(self) -> None:
@@ -234,10 +234,10 @@ class SipLeg:
         """The dialog is over."""
         if not self.ended.done():
             self.ended.set_result(end)
-        # These refer to the call, which refers to this leg: a cycle would keep both in memory.
-        self._digit_listener = self._note_bye = None
         if self._audio is not None:
             self._audio.close()
+        # These refer to this leg, in part through the call: cycles would keep all of them in memory.
+        self._digit_listener = self._note_bye = self._audio = None
         if not self.answered.done():
             message = self._describe_failure(end)
             self.answered.set_exception(DialFailed(end.sip_status, message, contacts, self._target))

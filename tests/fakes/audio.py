@@ -58,6 +58,7 @@ class FakeAudioStream:
 
     def close(self) -> None:
         self.closed = True
+        self.listener = _nobody
         self._quiet.set()
 
     # ------------------------------------------------------------ actions of the caller's side
@@ -78,3 +79,7 @@ class FakeAudioStream:
 
 def _implements(stream: FakeAudioStream) -> AudioStream:
     return stream
+
+
+def _nobody(_audio: bytes, _played: int) -> None:
+    """Listen no more, as the listener of a closed stream."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
+import weakref
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -253,6 +255,24 @@ async def test_a_leg_that_has_ended_keeps_no_listener(stack: Stack) -> None:
     end: LegEnd = await leg.ended
     leg.dtmf_digit_received("1")
     assert (pressed, leg.holds_bye(lambda: None), end.by_peer) == ([], False, True)
+
+
+async def test_a_leg_that_has_ended_is_freed_without_the_garbage_collector(stack: Stack) -> None:
+    """It runs seldom, and audio waits while it does."""
+    gc.collect()
+    gc.disable()
+    try:
+        leg = await stack.incoming()
+        stack.pjsip.audio = {SLOT: 11}
+        await leg.open_audio(lambda _audio, _played: None)
+        freed = weakref.ref(leg)
+        stack.end()
+        await leg.ended
+        del leg
+        await stack.settle()
+        assert freed() is None
+    finally:
+        gc.enable()
 
 
 def _implements(leg: SipLeg) -> tuple[Leg, DialogListener]:

@@ -151,6 +151,8 @@ class Connection(WSListener):
         if self._close_code_sent() not in (None, WSCloseCode.OK):
             self._failure_reader = self._loop.create_task(_read_failure(transport))
         self._end(LOST)
+        # Both refer to this object: the cycles would keep all of them in memory.
+        self._budget = self._passage = None
 
     def pause_writing(self) -> None:
         """Note that the agent does not read, and wait for it to resume."""

@@ -224,9 +224,12 @@ class Site:
         for conversation, running in self._conversations:
             if running is not None:
                 running.cancel()
-                with suppress(Exception, asyncio.CancelledError):
-                    await running
+                # Not awaited: its exception would refer to this frame, and by that to what is to be freed.
+                await asyncio.wait([running])
+                with suppress(asyncio.CancelledError):
+                    running.exception()
             await conversation.close(None)
+        self._conversations.clear()
 
 
 def make_certificates(folder: Path) -> tuple[Path, ssl.SSLContext]:

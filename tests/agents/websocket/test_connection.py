@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +18,10 @@ import pytest
 from picows import WSFrame, WSMsgType, WSTransport
 
 from sipbridge.agents.websocket import connection
+from sipbridge.agents.websocket.connection import Connection
+from sipbridge.agents.websocket.protocols.twilio.stream import MediaStream
 from tests.fakes import FakeAudioStream
+from tests.harness.waiting import wait_for
 
 from .passing_audio import PassingAudio
 from .support import FRAME, AgentServer, AgentSocket, Site, agent_server
@@ -304,3 +309,39 @@ async def test_an_internal_error_is_raised_by_the_conversation(site: Site, monke
         await running
     await agent.next("stop")
     assert site.server.attempts == 1
+
+
+@pytest.mark.parametrize("end", ["caller", "agent"])
+async def test_a_call_that_has_ended_is_freed_without_the_garbage_collector(site: Site, end: str) -> None:
+    """It runs seldom, and audio waits while it does."""
+    gc.collect()
+    gc.disable()
+    try:
+        conversation, running, agent = await site.start_stream()
+        assert _in_memory() == {"Connection": 1, "MediaStream": 1}
+        if end == "agent":
+            agent.hang_up(1000)
+            await asyncio.wait([running])
+        del conversation, running
+        await site.clean_up()
+        site.leg.audio = None
+        await asyncio.to_thread(wait_for, lambda: not _in_memory(), "the release of both")
+    finally:
+        gc.enable()
+
+
+async def test_a_lost_connection_is_freed_without_the_garbage_collector(site: Site) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        agent = (await site.start_stream())[2]
+        agent.hang_up()
+        await (await site.server.accept()).begin()
+        await asyncio.to_thread(wait_for, lambda: _in_memory()["Connection"] == 1, "the release of the first one")
+    finally:
+        gc.enable()
+
+
+def _in_memory() -> Counter[str]:
+    """Return the number of connections and streams."""
+    return Counter(type(each).__name__ for each in gc.get_objects() if type(each) in (Connection, MediaStream))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from binascii import a2b_base64
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
@@ -19,8 +19,6 @@ from sipbridge.calls.ports.live_call import LiveCall
 from sipbridge.calls.ports.sip import AgentSocket
 from sipbridge.errors import ErrorCode
 from sipbridge.handoffs.record import HandoffRecord
-
-Action = Callable[[dict[str, Any], Payload], None]
 
 # Limits on what an agent can make us store: pending marks, and characters of a name.
 MAX_MARKS = 1000
@@ -44,12 +42,6 @@ class MediaStream:
         self._socket: AgentSocket | None = None
         self._paused_at = 0.0
         self._marks: deque[tuple[int, str]] = deque()  # bytes to be played before it, name
-        self._actions: dict[str, Action] = {
-            "media": self._media,
-            "mark": self._mark,
-            "clear": self._clear,
-            "handoff": self._handoff,
-        }
 
     def start(self) -> None:
         """Send `connected` and `start`, and receive messages. If possible, audio passes this object from then on."""
@@ -115,14 +107,14 @@ class MediaStream:
         if not isinstance(event, str):
             self._reject(payload, "bad_message", "the message is not an object with an event")
             return
-        action = self._actions.get(event) or (self._handoff if handoff.is_spelled(event) else None)
+        action = _ACTIONS.get(event) or (MediaStream._handoff if handoff.is_spelled(event) else None)
         if action is None:
             self._call.note_fault("unknown_event", "the event is not media, mark, clear or handoff")
         elif not self._is_of_this_stream(message, action):
             self._refuse_stream(event, action)
             return
         else:
-            action(message, payload)
+            action(self, message, payload)
         self._playback.note_activity()
 
     def receive_binary(self, payload: Payload) -> None:
@@ -136,10 +128,10 @@ class MediaStream:
     def _is_of_this_stream(self, message: dict[str, Any], action: Action) -> bool:
         """Return True if the message names this stream. A handoff need not: a connection has one stream."""
         stream_sid = message.get("streamSid")
-        return stream_sid == self._stream_sid or (stream_sid is None and action == self._handoff)
+        return stream_sid == self._stream_sid or (stream_sid is None and action is MediaStream._handoff)
 
     def _refuse_stream(self, event: str, action: Action) -> None:
-        if action == self._handoff:
+        if action is MediaStream._handoff:
             self._refuse_handoff("invalid_request", "streamSid is not that of this stream")
         else:
             self._call.note_fault("wrong_stream", f"a {event} message names no streamSid, or another stream's")
@@ -191,3 +183,14 @@ class MediaStream:
             self._connection.send(self._messages.mark(self._marks.popleft()[1]))
         if self._socket is not None:
             self._socket.reports(bool(self._marks))
+
+
+Action = Callable[[MediaStream, dict[str, Any], Payload], None]
+
+# Not bound to a stream, which would then refer to itself: only the garbage collector could free it.
+_ACTIONS: Mapping[str, Action] = {
+    "media": MediaStream._media,  # noqa: SLF001 (its own actions)
+    "mark": MediaStream._mark,  # noqa: SLF001
+    "clear": MediaStream._clear,  # noqa: SLF001
+    "handoff": MediaStream._handoff,  # noqa: SLF001
+}
