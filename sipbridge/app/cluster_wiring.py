@@ -35,13 +35,14 @@ def make_cluster(config: Config) -> Cluster | None:
 
 
 def share_records(cluster: Cluster | None, store: RecordStore) -> None:
-    """Let the other nodes have the records of handoffs before their Signals."""
+    """Let the other nodes have the records of handoffs before their Signals, and all records after a failover."""
     if cluster is None:
         return
     from sipbridge.store.redis.calls import RedisStore  # noqa: PLC0415 (as in make_cluster)
 
     if isinstance(store, RedisStore):
         cluster.claims.take_puts_along(store.waiting_put)
+        cluster.on_lost_writes(store.write_again)
 
 
 def start_cluster(

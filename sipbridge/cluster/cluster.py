@@ -84,6 +84,7 @@ class Cluster:
         self.lease = Lease(lease_server, settings.id, settings.lease_seconds, self._secret.mark)
         self.fleet = Fleet(settings.id, settings.lease_seconds)
         self._renewed_at = 0.0  # by the clock of the day: when the last successful renewal was sent
+        self._write_records_again: Callable[[], None] = lambda: None
         self.claims = Claims(
             claim_server,
             self.lease,
@@ -99,6 +100,10 @@ class Cluster:
         self.takeover: Takeover | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._rescuing: dict[str, asyncio.Task[None]] = {}  # by the epoch that is taken over
+
+    def on_lost_writes(self, write_records_again: Callable[[], None]) -> None:
+        """Set what is called when Redis may have lost its last writes."""
+        self._write_records_again = write_records_again
 
     def journal(self, local: CallJournal) -> SharedJournal:
         """Return the local journal together with the open calls in Redis."""
@@ -238,7 +243,7 @@ class Cluster:
             if self.lease.state is LeaseState.HELD:
                 self._note_renewal(seen, sent_at, day_time)
             if is_new and before is not LeaseState.NEW:
-                self.open_calls.write_all()
+                self._write_again()
         if self.lease.state is not before:
             self._changed(controls, why)
         controls.withhold_readiness(self._obstacle())
@@ -273,7 +278,12 @@ class Cluster:
     async def _watch_replication(self) -> None:
         with suppress(StoreError):
             if await self._replication.watch():
-                self.open_calls.write_all()
+                self._write_again()
+
+    def _write_again(self) -> None:
+        """Write what Redis may have lost."""
+        self.open_calls.write_all()
+        self._write_records_again()
 
     def _rescue_dead(self) -> None:
         """Take over the dead nodes, each on its own: CXone may be down for the calls of one. They are wards, so few."""

@@ -258,11 +258,13 @@ async def test_a_redis_that_lost_its_data_gets_node_and_calls_again(node: Cluste
     assert set(own_redis.run("HKEYS", keys.OPEN_CALLS + node.lease.epoch)) == {"call-1", "call-2"}
 
 
-async def test_open_calls_are_written_again_if_a_failover_has_brought_an_older_state_back(
+async def test_calls_are_written_again_if_a_failover_has_brought_an_older_state_back(
     node: Cluster, own_redis: RedisServer, tmp_path: Path
 ) -> None:
     """The node follows the primary under one address, and the replica that becomes the primary has not all writes."""
     controls, open_calls = Controls(), keys.OPEN_CALLS + node.lease.epoch
+    written_again: list[str] = []
+    node.on_lost_writes(lambda: written_again.append("records"))
     for call_id in ("call-1", "call-2"):
         await node.open_calls.confirm(node.open_calls.begin(entries.began(make_record(call_id), {})))
     await node.turn(controls)
@@ -277,8 +279,10 @@ async def test_open_calls_are_written_again_if_a_failover_has_brought_an_older_s
         own_redis.run("REPLICAOF", "127.0.0.1", replica.port)
         await until(lambda: set(own_redis.run("HKEYS", open_calls)) == {"call-1", "call-2"})
         own_redis.run("REPLICAOF", "NO", "ONE")
+    assert written_again == []
     await node.turn(controls)
     await until(lambda: set(own_redis.run("HKEYS", open_calls)) == {"call-2", "call-3"})
+    assert written_again == ["records"]
 
 
 async def until(is_so: Callable[[], bool]) -> None:

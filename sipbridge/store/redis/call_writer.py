@@ -18,6 +18,7 @@ from sipbridge.store.calls.settling import Settling
 from sipbridge.store.redis import keys
 from sipbridge.store.redis.call_events import EVENTS_KEPT, announcement
 from sipbridge.store.redis.call_webhooks import Marks, UndeliveredCalls, position_of
+from sipbridge.store.redis.recent_puts import RecentPuts
 from sipbridge.store.redis.scripts import ERASE_CALLS, PUT_CALL, Command
 from sipbridge.store.redis.server import Server, first_error
 
@@ -55,6 +56,8 @@ class Writer:
         self._term = term
         self._undelivered = undelivered
         self._retention_ms = max(1, round(retention.total_seconds() * 1000))
+        self._recent = RecentPuts()
+        self._writes_again = False
         self._wake = asyncio.Event()
         self._closing = False
         self._task = asyncio.create_task(self._run(), name="store-writer")
@@ -62,6 +65,11 @@ class Writer:
     def wake(self) -> None:
         """Start to write the pending rows."""
         self._wake.set()
+
+    def write_again(self) -> None:
+        """Write the records of the last moments once more: Redis may have lost them."""
+        self._writes_again = True
+        self.wake()
 
     def waiting_put(self, call_id: str) -> WaitingPut | None:
         """Return the put of a call's record, to be sent with other commands; None if none waits, or Redis is away."""
@@ -107,13 +115,17 @@ class Writer:
         batch = self._backlog.next_batch(ROWS)
         has_all = len(batch.entries) < ROWS
         erasures = list(batch.erasures)
+        again, self._writes_again = self._writes_again, False
         try:
+            if again:
+                await self._put_again(self._recent.entries())
             erased = [number for erasure in batch.erasures for number in await self._erase(erasures, erasure)]
             await self._put([entry for entry in batch.entries if entry.number not in erased])
             if has_all:
                 await self._mark_delivered(marks)
                 marks = {}
         except Exception as error:  # noqa: BLE001 (every put that waits must get the error)
+            self._writes_again |= again
             self._settling.failed(f"the store could not be written: {error}", erasures)
             return False
         finally:
@@ -131,8 +143,15 @@ class Writer:
         self._settle(entries, results)
         _raise_error(results)
 
+    async def _put_again(self, entries: Sequence[Entry]) -> None:
+        """Put records of which Redis may have lost the last state. What it has, or has newer, stays."""
+        for first in range(0, len(entries), ROWS):
+            commands = [self._put_command(each) for each in entries[first : first + ROWS]]
+            _raise_error(await self._server.run(commands, seconds=WRITE_SECONDS))
+
     def _settle(self, entries: Sequence[Entry], results: Sequence[Any]) -> None:
         """Settle the entries that Redis has accepted or refused; those with an error stay pending."""
+        self._recent.add(entry for entry, each in zip(entries, results, strict=True) if each == "written")
         for result, settle in (
             ("written", self._settling.written),
             ("erased", self._settling.dropped),
@@ -150,6 +169,7 @@ class Writer:
         command = self._erase_command(erasure, [entry.row.call_id for entry in pending])
         results = await self._server.run([command], seconds=WRITE_SECONDS)
         _raise_error(results)
+        self._recent.erase(erasure)
         self._settling.erased(erasure, pending, results[0])
         open_erasures.remove(erasure)
         return [entry.number for entry in pending]

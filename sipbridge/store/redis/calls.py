@@ -108,6 +108,10 @@ class RedisStore:
         """Return the put of a call's record, to be sent with other commands; None if none waits, or Redis is away."""
         return self._writer.waiting_put(call_id)
 
+    def write_again(self) -> None:
+        """Write the records of the last moments once more: after a failover, Redis may have lost them."""
+        self._writer.write_again()
+
     async def get(self, client: str, project: str, call_id: str) -> CallRecord | None:
         """Return the record of a call."""
         self._check_open()
