@@ -61,8 +61,7 @@ def run_phases(folder: Path, phases: Sequence[str], plan: Plan, report: Report) 
             except (TimeoutError, ProgramError) as error:
                 run.counts.setdefault(name, Counts()).check(f"the cluster did not recover: {error}", [name])
                 break
-            running.chats.survived[name] += 1
-            run.tell(f"{name}: chats: {running.chats.seen}")
+            run.count_chats(name)
         running.chats.end()
     return run
 

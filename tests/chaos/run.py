@@ -50,6 +50,7 @@ class Run:
     report: Report
     plan: Plan
     counts: dict[str, Counts] = field(default_factory=dict)
+    reported_faults: int = 0  # of chats
     began: float = field(default_factory=time.monotonic)
 
     @contextmanager
@@ -81,6 +82,16 @@ class Run:
         for breach in (*counts.breaches, *counts.late):
             self.tell(f"{phase}: {breach}")
         return counts
+
+    def count_chats(self, phase: str) -> None:
+        """Report the chats so far, and the faults of those that ended in a phase."""
+        chats = self.cluster.chats
+        chats.survived[phase] += 1
+        self.tell(f"{phase}: chats: {chats.seen}")
+        new = chats.faults[self.reported_faults :]
+        for fault in new:
+            self.tell(f"{phase}: chats: {fault}")
+        self.reported_faults += len(new)
 
     def tell(self, text: str) -> None:
         """Report progress."""
