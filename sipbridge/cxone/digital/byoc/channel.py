@@ -19,6 +19,8 @@ from sipbridge.cxone.digital.byoc.parts import ByocParts
 from sipbridge.cxone.digital.byoc.session import ByocSession
 
 TOKEN_SECONDS = 3600
+# By how much the clocks of nodes may differ: no node takes the token of another for expired while CXone uses it.
+CLOCK_SECONDS = 2 * 3600
 STORE_SECONDS = 20.0  # for a message of the human agent to be stored; CXone waits for the response
 _ALGORITHM = "HS256"
 
@@ -50,7 +52,7 @@ class ByocChannel:
         expected = f"{box.client_id}\n{box.client_secret.get_secret_value()}"
         if not hmac.compare_digest(expected.encode(), f"{client_id}\n{client_secret}".encode("utf-8", "surrogatepass")):
             return None
-        claims = {"box": self._name, "exp": int(time.time()) + TOKEN_SECONDS}
+        claims = {"box": self._name, "exp": int(time.time()) + TOKEN_SECONDS + CLOCK_SECONDS}
         return jwt.encode(claims, self._signing_key(), _ALGORITHM), TOKEN_SECONDS
 
     def accepts_token(self, token: str) -> bool:

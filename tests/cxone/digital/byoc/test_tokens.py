@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 import jwt
@@ -11,7 +12,7 @@ import pytest
 
 from sipbridge.config import ByocChannelConfig
 from sipbridge.cxone.digital.byoc import channel as module
-from sipbridge.cxone.digital.byoc.channel import TOKEN_SECONDS, ByocChannel
+from sipbridge.cxone.digital.byoc.channel import CLOCK_SECONDS, TOKEN_SECONDS, ByocChannel
 from sipbridge.cxone.digital.byoc.parts import ByocParts
 
 KEY, SECRET = ("acme", "support", "sms"), "box-secret"
@@ -67,9 +68,18 @@ def test_a_token_of_another_secret_is_refused() -> None:
     assert not box(secret="changed-secret").accepts_token(token_of(box()))
 
 
-def test_an_expired_token_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "TOKEN_SECONDS", -1)
-    assert not box().accepts_token(token_of(box()))
+@pytest.mark.parametrize(
+    ("seconds", "is_accepted"),
+    [(0, True), (TOKEN_SECONDS + CLOCK_SECONDS - 60, True), (TOKEN_SECONDS + CLOCK_SECONDS, False)],
+)
+def test_a_token_expires_but_not_for_a_node_whose_clock_is_ahead(
+    monkeypatch: pytest.MonkeyPatch, seconds: int, *, is_accepted: bool
+) -> None:
+    issued_at = time.time() - seconds
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "time", SimpleNamespace(time=lambda: issued_at))
+        token = token_of(box())
+    assert box().accepts_token(token) is is_accepted
 
 
 def forged(algorithm: str, key: str, **claims: object) -> str:
