@@ -19,6 +19,7 @@ from aiohttp import web
 RETRY_SECONDS = 0.05
 RESPONSE_SECONDS = 10.0
 SILENCE_SECONDS = 20.0  # the bridge sends a comment sooner
+LATER = (429, 503)  # 429: if other nodes are dead, one may have as many requests of the bot as it serves at once
 FINAL = ("chat_ended", "handoff_failed", "handoff_timeout")
 WEBHOOK_SECRET = "secret-of-the-webhook"
 
@@ -166,7 +167,7 @@ class Bot:
                     if response.status == 200:
                         found: Json = await response.json()
                         return found
-                    if response.status != 503:
+                    if response.status not in LATER:
                         raise BotError(f"{chat.id} got {response.status}: {await response.text()}")
             await asyncio.sleep(RETRY_SECONDS)
 
@@ -178,7 +179,7 @@ class Bot:
                 async with self._session.post(f"{self.url}/{path}", json=body) as response:
                     if response.status in accepted:
                         return
-                    if response.status != 503:
+                    if response.status not in LATER:
                         raise BotError(f"{path} got {response.status}: {await response.text()}")
             accepted = repeated
             await asyncio.sleep(RETRY_SECONDS)
@@ -190,7 +191,7 @@ class Bot:
             with suppress(*_LOST):
                 url = f"{self.url}/chats/{chat.id}/events"
                 async with self._session.get(url, headers=headers, timeout=timeout) as response:
-                    if response.status not in (200, 503):
+                    if response.status not in (200, *LATER):
                         raise BotError(f"the events of {chat.id} got {response.status}")
                     async for line in response.content:
                         if line.startswith(b"data: ") and line.endswith(b"\n"):
