@@ -98,6 +98,7 @@ async def _answer(call: Call) -> bool:
     try:
         is_journalled = await journal.begin(call.record, call.identity.headers)
     except NodeTakenOver as refusal:
+        watch_leg(call)  # the journal has begun: after a crash, this caller must not be recovered beside the next node
         await hang_up(call, refusal.sip_status, {"Retry-After": str(refusal.retry_after_seconds)})
         return False
     if not is_journalled:

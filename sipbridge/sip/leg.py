@@ -155,7 +155,8 @@ class SipLeg:
 
     def on_digit(self, listener: Callable[[str], None]) -> None:
         """Notify this listener of every DTMF digit of the far end that no joined leg gets, those so far included."""
-        self._digit_listener = listener
+        if not self.ended.done():
+            self._digit_listener = listener
         while self._early_digits:
             listener(self._early_digits.popleft())
 

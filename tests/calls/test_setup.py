@@ -93,6 +93,7 @@ async def test_a_caller_of_a_node_that_was_taken_over_gets_503() -> None:
     assert (world.leg.hang_ups, world.leg.hang_up_headers) == ([503], {"Retry-After": "5"})
     assert _invite_answer(world) == (503, "taken_over")
     assert (record.result, record.reason, record.ended_by) == (Result.SERVER_ERROR, "taken_over", "bridge")
+    assert world.journal.only("journal.hung_up") == ["journal.hung_up by bridge"], "so that no start recovers it"
     assert not world.centre.signals
     assert not world.observer.of(CallAnswered)
 

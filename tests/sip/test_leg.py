@@ -253,6 +253,7 @@ async def test_a_leg_that_has_ended_keeps_no_listener(stack: Stack) -> None:
     leg.before_bye(lambda _: True)
     stack.end()
     end: LegEnd = await leg.ended
+    leg.on_digit(pressed.append)
     leg.dtmf_digit_received("1")
     assert (pressed, leg.holds_bye(lambda: None), end.by_peer) == ([], False, True)
 

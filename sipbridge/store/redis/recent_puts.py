@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable
 
 from sipbridge.store.calls.backlog import Entry, Erasure
 
-KEPT_SECONDS = 60.0  # longer than a failover takes, and more than Redis replicates late
+# A failover takes a minute at most, and Redis replicates less late. They are not kept for much longer: what has expired,
+# or was erased at another node, must not come back.
+KEPT_SECONDS = 180.0
 MAX_KEPT = 10_000
 
 
@@ -23,16 +25,14 @@ class RecentPuts:
         self._kept: dict[str, tuple[float, Entry]] = {}  # by call, the oldest first
 
     def add(self, entries: Iterable[Entry]) -> None:
-        """Keep puts that were written."""
+        """Keep puts that were written, unless a later one of their call is there: batches may be settled late."""
         now = self._clock()
         for entry in entries:
-            self._kept.pop(entry.row.call_id, None)
-            self._kept[entry.row.call_id] = (now, entry)
-        while self._kept:
-            call_id, (written_at, _) = next(iter(self._kept.items()))
-            if len(self._kept) <= MAX_KEPT and written_at > now - KEPT_SECONDS:
-                return
-            del self._kept[call_id]
+            _, kept = self._kept.get(entry.row.call_id, (now, entry))
+            if kept.number <= entry.number:
+                self._kept.pop(entry.row.call_id, None)
+                self._kept[entry.row.call_id] = (now, entry)
+        self._prune(now)
 
     def erase(self, erasure: Erasure) -> None:
         """Forget the puts that an erasure affects: it must not be undone."""
@@ -42,4 +42,12 @@ class RecentPuts:
 
     def entries(self) -> list[Entry]:
         """Return the puts, oldest first."""
+        self._prune(self._clock())
         return [entry for _, entry in self._kept.values()]
+
+    def _prune(self, now: float) -> None:
+        while self._kept:
+            call_id, (written_at, _) = next(iter(self._kept.items()))
+            if len(self._kept) <= MAX_KEPT and written_at > now - KEPT_SECONDS:
+                return
+            del self._kept[call_id]

@@ -110,6 +110,21 @@ def test_only_the_newest_put_of_a_call_is_kept() -> None:
     assert numbers(puts) == [("call-2", 2), ("call-1", 3)]
 
 
+def test_an_older_put_that_is_settled_late_replaces_none() -> None:
+    puts = RecentPuts()
+    puts.add([entry("call-1", 3)])
+    puts.add([entry("call-1", 2)])
+    assert numbers(puts) == [("call-1", 3)]
+
+
+def test_old_puts_are_forgotten_even_if_no_other_follows() -> None:
+    now = [0.0]
+    puts = RecentPuts(lambda: now[0])
+    puts.add([entry("call-1")])
+    now[0] += KEPT_SECONDS
+    assert numbers(puts) == []
+
+
 def test_old_puts_and_too_many_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
     puts = RecentPuts(lambda: now[0])
