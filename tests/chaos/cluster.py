@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from tests.harness.links import Links
 from tests.harness.ports import reserved_port
 from tests.harness.programs.bridge import Bridge, running_bridge
 from tests.harness.programs.kamailio import ADDRESS, NODES, TRUNK, Kamailio, kamailio
+from tests.harness.programs.program import ProgramError
 from tests.harness.programs.redis_service import RedisService, redis_service
 from tests.harness.programs.simulator import Simulator, simulator
 from tests.harness.programs.wall_clock import WallClock
@@ -36,6 +37,7 @@ CHATS = "support"  # the project of the chats
 MAX_CALLS = 400
 DRAIN_SECONDS = 10  # longer than a conversation: no call is cut short
 WHOLE_SECONDS = 90.0  # at most, until all is as before a fault
+STARTS = 3  # of a node, which gives up if Redis is busy for a second
 AS_A_NODE = "sipbridge:nodes"
 SHORT_LEASE_SECONDS = 2.0  # so that a takeover begins after 4 s
 
@@ -71,14 +73,20 @@ class Node:
         return self._starts > 0 and self.bridge.program.is_running
 
     def start(self, settings: Settings) -> None:
-        """Start it on its files; return once it is ready."""
+        """Start it on its files; return once it is ready. It is started again if it gives up, as systemd does."""
+        for attempt in range(STARTS):
+            with suppress(ProgramError) if attempt < STARTS - 1 else nullcontext():
+                self._start(settings)
+                break
+        wait_for(self.is_ready, f"readiness of {self.name}", WHOLE_SECONDS)
+        self._ups_and_downs.append((time.time(), True))
+
+    def _start(self, settings: Settings) -> None:
         self._starts += 1
         file = self.folder / f"{self.name}-{self._starts}.yaml"
         file.write_text(yaml.safe_dump(settings))
         running = running_bridge(file, file.with_suffix(".log"), {}, self._launcher)
         self.bridge = self._running.enter_context(running)
-        wait_for(self.is_ready, f"readiness of {self.name}", WHOLE_SECONDS)
-        self._ups_and_downs.append((time.time(), True))
 
     def was_up(self, at: float) -> bool:
         """Return True if it ran at a time, in seconds since 1970, and had been ready before."""

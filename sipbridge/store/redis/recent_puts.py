@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 
 from sipbridge.store.calls.backlog import Entry, Erasure
 
-# A failover takes a minute at most, and Redis replicates less late. They are not kept for much longer: what has expired,
-# or was erased at another node, must not come back.
+# A failover takes a minute at most, and Redis replicates less late. They are not kept for much longer: what has
+# expired, or was erased at another node, must not come back.
 KEPT_SECONDS = 180.0
 MAX_KEPT = 10_000
 
