@@ -207,6 +207,11 @@ def _was_taken_back(record: CallRecord) -> bool:
 
 
 def _hung_up_before(record: CallRecord, reason: str) -> _Recovered:
+    handoff = record.handoff
+    if record.ended_by == "bridge" and handoff is not None and is_in_progress(handoff) and handoff.parameters:
+        # The bridge had tried to signal the contact, and ended the call as that had failed.
+        outcome = SIGNAL_OUTCOMES[SignalResult.UNDELIVERED]
+        return _Recovered(_close(record, SignalResult.UNDELIVERED, outcome.result, reason), outcome)
     reason = CALLER_HUNG_UP.reason if record.ended_by == "caller" else reason
     return _Recovered(_close(record, None, HUNG_UP_BEFORE.result, reason), HUNG_UP_BEFORE)
 

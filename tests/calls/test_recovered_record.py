@@ -94,6 +94,18 @@ async def test_a_handoff_in_which_the_caller_hung_up_before_its_signal_has_faile
     assert (handoff.state, handoff.signal, handoff.data) == (HandoffState.FAILED, "none", {"ticket": "7"})
 
 
+async def test_a_handoff_that_the_bridge_ended_without_its_signal_is_no_success() -> None:
+    """For example as no claim was to be had. The parameters show that it had tried to."""
+    world = World()
+    handoff = requested_handoff().model_copy(update={"parameters": {"p1": "care"}})
+    over = open_call(world, state=CallState.HANDING_OFF, handoff=handoff, ended_by="bridge", ended_at=datetime.now(UTC))
+    await recover([Unfinished(over, {})], world.call.context)
+    assert world.centre.signals == []
+    record = world.store.written[-1]
+    assert (record.result, record.handoff and record.handoff.signal) == (Result.UPSTREAM_ERROR, "undelivered")
+    assert world.observer.one(CallRecovered).outcome.reason == "signal_undelivered"
+
+
 @pytest.mark.parametrize(
     ("method", "ended_by", "confirmed"),
     [("release", "caller", True), ("release", None, False), ("release", "bridge", False), ("refer", "caller", False)],
