@@ -94,7 +94,7 @@ async def test_a_handoff_in_which_the_caller_hung_up_before_its_signal_has_faile
     assert (handoff.state, handoff.signal, handoff.data) == (HandoffState.FAILED, "none", {"ticket": "7"})
 
 
-async def test_a_handoff_that_the_bridge_ended_without_its_signal_is_no_success() -> None:
+async def test_a_handoff_that_the_bridge_ended_without_its_signal_is_undelivered() -> None:
     """For example as no claim was to be had. The parameters show that it had tried to."""
     world = World()
     handoff = requested_handoff().model_copy(update={"parameters": {"p1": "care"}})
