@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from sipbridge.calls.events import CallEvent
 from sipbridge.calls.ports.live_call import CallDirectory
 from sipbridge.calls.ports.store import RecordStore
 from sipbridge.chats.ports import ChatStore, EventSink
@@ -20,9 +20,13 @@ from sipbridge.webhooks import (
     ChatSource,
     ChatWebhooks,
     DeliveryOutcome,
+    HeldEnds,
     Webhook,
     WebhookSender,
 )
+
+if TYPE_CHECKING:
+    from sipbridge.cluster import Cluster
 
 
 class Webhooks:
@@ -63,7 +67,7 @@ class Webhooks:
 class Deliveries:
     """The deliveries of events: `observe` takes those of calls, `sink` those of chats, which `chat_source` keeps."""
 
-    observe: Callable[[CallEvent], None]
+    observe: CallWebhooks
     sink: EventSink
     chat_source: ChatSource
     calls: WebhookSender
@@ -83,25 +87,24 @@ def make_deliveries(  # noqa: PLR0913, PLR0917 (one for each part)
     chat_store: ChatStore,
     resolver: Resolver,
     metrics: Metrics,
-    may_relay: Callable[[], bool] | None,
+    cluster: Cluster | None,
     stack: AsyncExitStack,
 ) -> Deliveries:
-    """Make the senders of calls and chats, each with connections of its own. `stack` closes them.
-
-    `may_relay` is true while no other node can have the chats.
-    """
+    """Make the senders of calls and chats, each with connections of its own. `stack` closes them."""
     chats_webhooks = Webhooks(config, lambda project: project.chat_webhook)
 
     def observe(outcome: DeliveryOutcome) -> None:
         metrics.webhooks.count(outcome.client, outcome.project, outcome.result.value)
 
-    source = CallSource(directory, store, render_milestone)
+    held = HeldEnds(cluster.may_be_rescued) if cluster else HeldEnds()
+    source = CallSource(directory, store, render_milestone, held)
     calls = WebhookSender(source, calls_webhooks.find, resolver, observe)
     of_chats = ChatSource(chat_store)
+    may_relay = cluster.may_relay if cluster else None
     chats = WebhookSender(of_chats, chats_webhooks.find, resolver, observe, may_send=may_relay)
     for sender in (calls, chats):
         stack.push_async_callback(sender.close)
     metrics.webhooks.calls_waiting.count = calls.backlog
     metrics.webhooks.chats_waiting.count = chats.backlog
-    observer = CallWebhooks(calls, calls_webhooks.has, render_milestone)
+    observer = CallWebhooks(calls, calls_webhooks.has, render_milestone, held)
     return Deliveries(observer, ChatWebhooks(chats, chat_store), of_chats, calls, chats)

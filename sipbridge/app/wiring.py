@@ -15,7 +15,7 @@ from sipbridge.app.cluster_wiring import make_cluster, share_records
 from sipbridge.app.fan_out import fan_out
 from sipbridge.app.huge_pages import use_huge_pages
 from sipbridge.app.live_config import LiveConfig
-from sipbridge.app.webhook_wiring import Webhooks, make_deliveries
+from sipbridge.app.webhook_wiring import Deliveries, Webhooks, make_deliveries
 from sipbridge.calls.admission import Admission, Admitted
 from sipbridge.calls.context import CallContext
 from sipbridge.calls.ports.observer import Observer
@@ -32,7 +32,7 @@ from sipbridge.cxone.digital.byoc.parts import Threads
 from sipbridge.dns import Resolver
 from sipbridge.http import CONNECTIONS_PER_ORIGIN, HttpClient, is_public
 from sipbridge.sip.user_agent import UserAgent, pjsip_version
-from sipbridge.store import open_chat_store, open_journal, open_store
+from sipbridge.store import OnSettled, open_chat_store, open_journal, open_store
 from sipbridge.telemetry import ChatLog, Metrics, call_logs
 from sipbridge.telemetry.traces import CallTraces, ChatTraces, TraceExporter, make_exporter
 from sipbridge.web import (
@@ -122,7 +122,12 @@ async def open_bridge(
         stack.push_async_callback(cluster.close)
         journal = cluster.journal(local)
     webhooks_of_calls = Webhooks(lambda: live_config.latest.config, lambda project: project.webhook)
-    store = await open_store(config.store, config.node.id, on_settled=journal.stored, has_webhook=webhooks_of_calls.has)
+    store = await open_store(
+        config.store,
+        config.node.id,
+        on_settled=_on_settled(journal, lambda: deliveries),
+        has_webhook=webhooks_of_calls.has,
+    )
     stack.push_async_callback(store.close)
     share_records(cluster, store)
     chat_store = await open_chat_store(config.store, (lambda: cluster.lease.epoch) if cluster else None)
@@ -146,7 +151,7 @@ async def open_bridge(
         chat_store,
         resolver,
         core.metrics,
-        may_relay,
+        cluster,
         stack,
     )
     observe = fan_out((*core.observers, deliveries.observe, store.observe))
@@ -199,6 +204,16 @@ async def open_bridge(
     moving_chats = MovingChats(reception, core.chat_feed, deliveries.chat_source, deliveries.chats)
     shown = f"sip {' '.join(sip)} {web}"
     return Bridge(user_agent, live_config, store, reception, moving_chats, cluster, unfinished, shown)
+
+
+def _on_settled(journal: CallJournal, deliveries: Callable[[], Deliveries]) -> OnSettled:
+    """Return what learns of records that the store has settled late. The deliveries are made after the store."""
+
+    def on_settled(call_id: str, *, stands: bool) -> None:
+        journal.stored(call_id)
+        deliveries().observe.settled(call_id, stands=stands)
+
+    return on_settled
 
 
 def _http_of_chats(

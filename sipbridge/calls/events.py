@@ -156,12 +156,14 @@ class CallEnded:
     """A call ended, and its record is final.
 
     It is `superseded` if another node has taken the call over: that node's record stands, and it reports the end.
+    If it is not `stored` yet, only the store can say later which record stands.
     """
 
     record: CallRecord
     outcome: Outcome
     duration_seconds: float
     superseded: bool = False
+    stored: bool = True
 
 
 @dataclass(frozen=True, slots=True)

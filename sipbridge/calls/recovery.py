@@ -15,6 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import NamedTuple
 
 from sipbridge.aio import wait_any
@@ -125,6 +126,14 @@ class _Recovered(NamedTuple):
     erased: bool = False
 
 
+class _Put(Enum):
+    """The result of a put. The record is `SUPERSEDED` if that of another node, which came later, stands."""
+
+    WRITTEN = 1
+    SUPERSEDED = 2
+    FAILED = 3
+
+
 async def _recover(call: Unfinished, context: CallContext, turn: _Turn) -> None:
     record = call.record
     if record.state is not CallState.ENDED:
@@ -139,11 +148,13 @@ async def _recover(call: Unfinished, context: CallContext, turn: _Turn) -> None:
         if erased:
             context.journal.stored(record.call_id)
             return
-    if await _put(record, context):
-        context.observe(RecordRecovered(record))
-        context.journal.stored(record.call_id)
-    else:
+    put = await _put(record, context)
+    if put is _Put.FAILED:
         context.journal.unstored(record)
+        return
+    if put is _Put.WRITTEN:  # else the other node reports the events
+        context.observe(RecordRecovered(record))
+    context.journal.stored(record.call_id)
 
 
 def _merge(journalled: CallRecord, stored: CallRecord | None) -> CallRecord:
@@ -184,7 +195,7 @@ async def _settle(record: CallRecord, call: Unfinished, context: CallContext, tu
     record = _hand_off(record, plan)
     if not plan.signal:
         return _unsignalled(record, NO_SIGNAL, reason)
-    visible = await _put(record, context)
+    visible = await _put(record, context) is not _Put.FAILED
     parameters = signal_parameters(project.handoff, record, plan, call.headers, context.pop_url)
     record = _with_handoff(record, parameters=parameters)
     sent = await _signal(record, project, parameters, context, turn)
@@ -309,12 +320,12 @@ async def _is_erased(record: CallRecord, context: CallContext) -> bool:
         return False
 
 
-async def _put(record: CallRecord, context: CallContext) -> bool:
+async def _put(record: CallRecord, context: CallContext) -> _Put:
     try:
         await context.store.put(record)
     except CallTakenOver:
-        return True  # its record stands
+        return _Put.SUPERSEDED
     except StoreError as error:
         context.observe(StoreFailed(record, str(error)))
-        return False
-    return True
+        return _Put.FAILED
+    return _Put.WRITTEN

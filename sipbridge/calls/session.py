@@ -240,14 +240,17 @@ async def _end(call: Call, outcome: Outcome) -> None:
     with log_failure:
         _close_record(call, outcome, leg_end)
     context.admission.release(call.record.call_id)
+    stored = False
     with log_failure:
-        if await call.store(urgent=False):
+        stored = await call.store(urgent=False)
+        if stored:
             context.journal.stored(call.record.call_id)
         else:
             context.journal.unstored(call.record)
     context.registry.remove(call)
     with log_failure:
-        call.emit(CallEnded(call.record, outcome, leg_end.at - call.began_at, superseded=call.superseded))
+        seconds = leg_end.at - call.began_at
+        call.emit(CallEnded(call.record, outcome, seconds, superseded=call.superseded, stored=stored))
 
 
 def _close_record(call: Call, outcome: Outcome, leg_end: LegEnd) -> None:

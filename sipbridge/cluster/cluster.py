@@ -212,6 +212,10 @@ class Cluster:
                 logger.exception("a move of chats failed", extra={"event": "internal_error"})
             await self.chat_owners.wait(self.settings.lease_seconds / RENEWALS_PER_LEASE)
 
+    def may_be_rescued(self) -> bool:
+        """True if another node may have taken over the calls of this one."""
+        return self.lease.state is LeaseState.RESCUED or not self.fleet.cannot_be_rescued(time.monotonic())
+
     def may_relay(self) -> bool:
         """True if no other node can have taken the chats of this one, so that it may send to CXone for them.
 

@@ -3,6 +3,7 @@
 It implements `calls.ports.RecordStore`, `calls.ports.CallJournal` and `chats.ports.ChatStore`.
 """
 
+from sipbridge.store.calls.settling import OnSettled
 from sipbridge.store.opening import open_chat_store, open_journal, open_store
 
-__all__ = ["open_chat_store", "open_journal", "open_store"]
+__all__ = ["OnSettled", "open_chat_store", "open_journal", "open_store"]

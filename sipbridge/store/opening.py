@@ -11,6 +11,7 @@ from sipbridge.config import StoreConfig
 from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import StartupError
 from sipbridge.store.calls.has_webhook import HasWebhook, has_none
+from sipbridge.store.calls.settling import OnSettled
 from sipbridge.store.calls.store import SqliteStore
 from sipbridge.store.chats.store import SqliteChatStore
 from sipbridge.store.journal.journal import FileJournal
@@ -26,7 +27,7 @@ async def open_store(
     config: StoreConfig,
     node: str | None = None,
     *,
-    on_settled: Callable[[str], None] | None = None,
+    on_settled: OnSettled | None = None,
     has_webhook: HasWebhook = has_none,
 ) -> RecordStore:
     """Open the store of `store.url`. `node` is the id of this bridge; for the callbacks see `SqliteStore`.

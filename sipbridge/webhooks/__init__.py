@@ -2,6 +2,7 @@
 
 from sipbridge.webhooks.calls import CallSource, CallWebhooks
 from sipbridge.webhooks.chats import ChatSource, ChatWebhooks
+from sipbridge.webhooks.held_ends import HeldEnds
 from sipbridge.webhooks.model import DeliveryOutcome, DeliveryResult, Webhook
 from sipbridge.webhooks.sender import WebhookSender
 from sipbridge.webhooks.signature import find_fault
@@ -13,6 +14,7 @@ __all__ = [
     "ChatWebhooks",
     "DeliveryOutcome",
     "DeliveryResult",
+    "HeldEnds",
     "Webhook",
     "WebhookSender",
     "find_fault",

@@ -12,6 +12,7 @@ from sipbridge.calls.ports.live_call import CallDirectory
 from sipbridge.calls.ports.observer import SelectiveObserver
 from sipbridge.calls.ports.store import RecordStore
 from sipbridge.config import ProjectKey
+from sipbridge.webhooks.held_ends import HeldEnds
 from sipbridge.webhooks.model import Undelivered
 from sipbridge.webhooks.sender import WebhookSender
 
@@ -58,10 +59,11 @@ class CallSource:
     from then on only.
     """
 
-    def __init__(self, directory: CallDirectory, store: RecordStore, render: Render) -> None:
+    def __init__(self, directory: CallDirectory, store: RecordStore, render: Render, held: HeldEnds) -> None:
         self._directory = directory
         self._store = store
         self._render = render
+        self._held = held
 
     async def undelivered(self) -> Sequence[Undelivered]:
         """Return the ended calls with events that the webhook did not get."""
@@ -74,7 +76,7 @@ class CallSource:
         record = live.record if live else await self._store.get(*project, uid)
         found = milestones_of(record) if record else []
         # The end of a call is not reported before the store has its record, and knows that events wait.
-        until = LAST if live else LAST + 1
+        until = LAST if live or uid in self._held else LAST + 1
         return [MilestoneEvent(each, self._render) for each in found if after < each.sequence < until][:limit]
 
     def mark_delivered(self, project: ProjectKey, uid: str, sequence: int) -> None:
@@ -86,11 +88,24 @@ class CallSource:
 class CallWebhooks(SelectiveObserver):
     """An `Observer` that passes the milestones of calls on to the sender."""
 
-    def __init__(self, sender: WebhookSender, has_webhook: Callable[[str, str], bool], render: Render) -> None:
+    def __init__(
+        self, sender: WebhookSender, has_webhook: Callable[[str, str], bool], render: Render, held: HeldEnds
+    ) -> None:
         super().__init__({**dict.fromkeys(MILESTONE_TYPES, self._publish), RecordRecovered: self._send_again})
         self._sender = sender
         self._has_webhook = has_webhook
         self._render = render
+        self._held = held
+
+    def settled(self, call_id: str, *, stands: bool) -> None:
+        """Report the end of a call if it was held and the record of this node stands; see `OnSettled`."""
+        end = self._held.release(call_id)
+        if end is None:
+            return
+        if stands:
+            self._send(end)
+        else:
+            self._sender.forget([call_id])
 
     def _publish(self, event: Reported) -> None:
         """Pass the milestone of an event on. For a project without a webhook the cost is negligible."""
@@ -100,6 +115,11 @@ class CallWebhooks(SelectiveObserver):
             return
         if not self._has_webhook(record.client, record.project):
             return
+        if not (isinstance(event, CallEnded) and self._held.hold(event)):
+            self._send(event)
+
+    def _send(self, event: Reported) -> None:
+        record = event.record
         if milestone := milestone_of(event):
             project = ProjectKey(record.client, record.project)
             self._sender.publish(project, record.call_id, MilestoneEvent(milestone, self._render))

@@ -12,7 +12,7 @@ from sipbridge.calls.outcomes import HandoffReason
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.ports.store import Unfinished
 from sipbridge.calls.recovery import NODE_LOST, recover
-from sipbridge.errors import CallTakenOver
+from sipbridge.errors import CallTakenOver, StoreError
 from sipbridge.handoffs.record import HandoffState
 from tests.calls.world import World
 
@@ -63,7 +63,18 @@ async def test_the_end_of_a_call_says_if_the_record_of_another_node_stands(*, su
         world.store.failing = CallTakenOver("record refused")
     world.call.yield_to_rescuer()
     await world.finish()
-    assert world.observer.one(CallEnded).superseded == superseded
+    end = world.observer.one(CallEnded)
+    assert (end.superseded, end.stored) == (superseded, True)
+
+
+async def test_the_end_of_a_call_says_if_the_store_does_not_know_yet_whose_record_stands() -> None:
+    world = World(has_claims=True)
+    await world.start_conversation()
+    world.store.failing = StoreError("Redis: no connection")
+    world.call.yield_to_rescuer()
+    await world.finish()
+    end = world.observer.one(CallEnded)
+    assert (end.superseded, end.stored) == (False, False)
 
 
 @pytest.mark.parametrize(("may_be_old", "signals"), [(True, 0), (False, 1)])

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from sipbridge.calls.events import CallRecovered
+from sipbridge.calls.events import CallRecovered, RecordRecovered
 from sipbridge.calls.model import CallRecord, CallState
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.ports.store import Unfinished
 from sipbridge.calls.recovery import recover
-from sipbridge.errors import StoreError
+from sipbridge.errors import CallTakenOver, StoreError
 from sipbridge.handoffs.outcome import Result
 from sipbridge.handoffs.record import HandoffState, Turn
 from tests.calls.recovering import open_call, recovered_call, requested_handoff
@@ -60,6 +60,18 @@ async def test_a_record_that_was_not_stored_is_stored_again() -> None:
     await recover([Unfinished(over, {})], world.call.context)
     assert world.store.written == [over]
     assert world.centre.signals == []
+
+
+async def test_the_events_of_a_record_are_reported_by_the_node_whose_record_stands() -> None:
+    world = World()
+    over = open_call(world, state=CallState.ENDED, reason="handed_off")
+    await recover([Unfinished(over, {})], world.call.context)
+    assert world.observer.one(RecordRecovered).record == over
+    world.store.failing = CallTakenOver("record refused")
+    world.call_journal.open[over.call_id] = None
+    await recover([Unfinished(over, {})], world.call.context)
+    assert len(world.observer.of(RecordRecovered)) == 1
+    assert world.call_journal.open == {}
 
 
 async def test_with_a_failing_store_the_contact_is_signalled_and_the_journal_keeps_the_record() -> None:

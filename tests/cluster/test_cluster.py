@@ -127,6 +127,7 @@ async def test_a_rescued_node_ends_its_calls_and_begins_another_epoch(node: Clus
     assert controls.ended == ["call-1"]
     assert controls.obstacle() == "another node has taken over the calls and chats of this one"
     assert not node.may_relay()
+    assert node.may_be_rescued(), "it was"
     assert await node.claims.claim(make_record("call-1")) is SignalResult.UNDELIVERED
     assert "call-1" not in node.open_calls
     await node.turn(controls)
@@ -239,8 +240,10 @@ async def test_a_node_that_nothing_sees_takes_no_calls_and_signals_no_contact(
     assert await node.claims.claim(make_record("call-1")) is None
     assert other.witnesses.take(node.lease.epoch) == {"call-1"}
     assert node.may_relay()
+    assert not node.may_be_rescued()
     clock.now += 1
     assert not node.may_relay(), "at once, as after a stop of the process"
+    assert node.may_be_rescued()
     await node.turn(controls)
     assert controls.obstacle() == "neither Redis nor all nodes that watch it see this one"
     assert await node.claims.claim(make_record("call-1")) is SignalResult.UNDELIVERED

@@ -39,3 +39,13 @@ def make_record(call_id: str = "call-1", **changes: Any) -> CallRecord:  # noqa:
         "started_at": START,
     }
     return CallRecord(**fields | changes)
+
+
+class Settled:
+    """The calls that a store has settled after their puts had given up: true for each whose record stands."""
+
+    def __init__(self) -> None:
+        self.stands: dict[str, bool] = {}
+
+    def __call__(self, call_id: str, *, stands: bool) -> None:
+        self.stands[call_id] = stands

@@ -29,7 +29,7 @@ from sipbridge.handoffs.outcome import Outcome, Result
 from sipbridge.handoffs.record import HandoffState
 from sipbridge.store import open_store
 from sipbridge.web import render_milestone
-from sipbridge.webhooks import CallSource, CallWebhooks, DeliveryOutcome, Webhook, WebhookSender
+from sipbridge.webhooks import CallSource, CallWebhooks, DeliveryOutcome, HeldEnds, Webhook, WebhookSender
 from tests.fakes import FakeStore, Journal
 from tests.fakes.call import FakeLiveCall
 from tests.store.records import make_handoff, make_record
@@ -70,6 +70,7 @@ class Run:
     webhooks: dict[ProjectKey, Webhook]
     directory: Directory = field(default_factory=Directory)
     outcomes: list[DeliveryOutcome] = field(default_factory=list)
+    may_be_rescued: bool = False
     store: RecordStore = field(init=False)
     sender: WebhookSender = field(init=False)
     observe: CallWebhooks = field(init=False)
@@ -81,10 +82,11 @@ class Run:
         config = StoreConfig(url=f"sqlite:///{self.path}", retention_hours=24)
         self.store = await open_store(config, has_webhook=has_webhook)
         directory: CallDirectory = self.directory
-        source = CallSource(directory, self.store, render_milestone)
+        held = HeldEnds(lambda: self.may_be_rescued)
+        source = CallSource(directory, self.store, render_milestone, held)
         resolver = Resolver(time.monotonic)
         self.sender = WebhookSender(source, self.webhooks.get, resolver, self.outcomes.append, backoff=QUICK)
-        self.observe = CallWebhooks(self.sender, has_webhook, render_milestone)
+        self.observe = CallWebhooks(self.sender, has_webhook, render_milestone, held)
         self.sender.start()
         return self
 
@@ -239,7 +241,7 @@ async def test_a_call_that_a_crash_interrupted_is_sent_again_from_its_start(run:
 
 async def test_the_position_of_a_call_in_progress_is_not_stored() -> None:
     directory, store = Directory(), FakeStore(Journal())
-    source = CallSource(directory, store, render_milestone)
+    source = CallSource(directory, store, render_milestone, HeldEnds())
     call = FakeLiveCall()
     call.record = make_record("c1")
     directory.calls["c1"] = call
@@ -262,6 +264,60 @@ async def test_the_end_of_a_call_that_another_node_has_taken_over_is_not_sent(ru
     await receiver.until_accepted(4 + len(ALL))
     await run.until_nothing_waits()
     assert (sequences(receiver), sequences(receiver, "c2")) == (ALL[:-1], ALL)
+
+
+async def end_unstored(run: Run, receiver: Receiver) -> CallEnded:
+    """End a call whose record the store does not have yet."""
+    record = await run.call(until_event=HandoffFinished)
+    await receiver.until_accepted(4)
+    await run.until_nothing_waits()
+    del run.directory.calls["c1"]
+    ended = record.changed(state=CallState.ENDED, ended_at=record.started_at + timedelta(seconds=4))
+    return CallEnded(ended, SUCCESS, 4.0, stored=False)
+
+
+@pytest.mark.parametrize("stands", [True, False])
+async def test_a_node_that_may_be_rescued_sends_no_end_before_it_knows_whose_record_stands(
+    run: Run, receiver: Receiver, *, stands: bool
+) -> None:
+    run.may_be_rescued = True
+    end = await end_unstored(run, receiver)
+    run.observe(end)
+    await run.call("c2")
+    await receiver.until_accepted(4 + len(ALL))
+    await run.until_nothing_waits()
+    assert sequences(receiver) == ALL[:-1]
+    await run.store.put(end.record if stands else end.record.changed(reason="node_lost"))
+    run.observe.settled("c1", stands=stands)
+    await run.call("c3")
+    await receiver.until_accepted(4 + 2 * len(ALL) + stands)
+    await run.until_nothing_waits()
+    assert sequences(receiver) == (ALL if stands else ALL[:-1])
+    run.observe.settled("c1", stands=True)
+    assert not run.sender.backlog(), "it is sent once"
+
+
+async def test_events_that_wait_while_the_end_is_held_do_not_take_it_along(run: Run, receiver: Receiver) -> None:
+    receiver.respond = lambda posted: OK if posted.event["sequence"] < 4 else status(503)
+    run.may_be_rescued = True
+    record = await run.call(until_event=HandoffFinished)
+    await receiver.until_posted(5)
+    del run.directory.calls["c1"]
+    ended = record.changed(state=CallState.ENDED, ended_at=record.started_at + timedelta(seconds=4))
+    await run.store.put(ended)  # the source has it, as the backlog does
+    run.observe(CallEnded(ended, SUCCESS, 4.0, stored=False))
+    receiver.respond = lambda _: OK
+    await receiver.until_accepted(4)
+    await run.until_nothing_waits()
+    assert sequences(receiver) == ALL[:-1]
+
+
+async def test_a_node_that_cannot_be_rescued_sends_the_end_while_the_store_is_away(
+    run: Run, receiver: Receiver
+) -> None:
+    run.observe(await end_unstored(run, receiver))
+    await receiver.until_accepted(5)
+    assert sequences(receiver) == ALL
 
 
 async def test_a_dead_webhook_delays_no_call(run: Run, receiver: Receiver) -> None:

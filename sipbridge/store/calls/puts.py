@@ -50,7 +50,7 @@ class Puts:
                 and not self._backlog.dropped
                 and self._backlog.row_of(row.call_id) is not row
             ):
-                self._settling.notify([row.call_id])
+                self._settling.notify([row.call_id], stands=True)
             raise
 
     def put_later(self, row: Row) -> None:

@@ -7,6 +7,8 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
+from typing import Protocol
 
 from sipbridge.aio import resolve_futures
 from sipbridge.calls.model import CallState
@@ -19,13 +21,27 @@ logger = logging.getLogger(__name__)
 SETTLED_DELAY_SECONDS = 1.0
 
 
+class OnSettled(Protocol):
+    """The listener for calls whose last record was erased or refused, or was written after its put had given up."""
+
+    def __call__(self, call_id: str, *, stands: bool) -> None:
+        """Take the id of a call. `stands` is true if the store has the record as it was put."""
+
+
+class Notify(Protocol):
+    """The same for several calls, from any thread."""
+
+    def __call__(self, call_ids: Collection[str], *, stands: bool) -> None:
+        """Take the ids of calls."""
+
+
 class Settling:
     """The results of a writer. While it fails, `failure` says why. May be used from any thread.
 
-    `notify` gets the ids of calls whose last record was erased, or was written after its put had given up.
+    `notify` learns of the last records of calls, see `OnSettled`.
     """
 
-    def __init__(self, backlog: Backlog, notify: Callable[[Collection[str]], None]) -> None:
+    def __init__(self, backlog: Backlog, notify: Notify) -> None:
         self.failure: str | None = None
         self.notify = notify
         self._backlog = backlog
@@ -33,30 +49,26 @@ class Settling:
 
     def written(self, entries: Sequence[Entry]) -> None:
         """Remove written rows from the backlog, and resolve their puts."""
-        self._backlog.discard(entries)
-        late = [entry.row.call_id for entry in entries if entry.was_given_up and entry.row.state == CallState.ENDED]
-        resolve_futures([waiter for entry in entries for waiter in entry.waiters], None)
-        self.notify(late)
+        late = [entry for entry in entries if entry.was_given_up]
+        self._settle(entries, None)
+        self.notify(_ended(late), stands=True)
 
     def erased(self, erasure: Erasure, pending: Sequence[Entry], stored: Iterable[str]) -> None:
         """Resolve an erasure of `pending` rows, which become written for their puts, and of `stored` calls."""
-        self.written(pending)
+        self._settle(pending, None)
         call_ids = {*stored, *(entry.row.call_id for entry in pending)}
-        self.notify(call_ids)
+        self.notify(call_ids, stands=False)
         resolve_futures([erasure.done], len(call_ids))
 
     def dropped(self, entries: Sequence[Entry]) -> None:
         """Remove rows of calls that another node has erased, and resolve their puts."""
-        self._backlog.discard(entries)
-        resolve_futures([waiter for entry in entries for waiter in entry.waiters], None)
-        self.notify([entry.row.call_id for entry in entries if entry.row.state == CallState.ENDED])
+        self._settle(entries, None)
+        self.notify(_ended(entries), stands=False)
 
     def superseded(self, entries: Sequence[Entry]) -> None:
         """Remove rows of calls that another node has taken over. Their puts raise an error."""
-        self._backlog.discard(entries)
-        error = CallTakenOver("record refused: another node has taken the call over")
-        resolve_futures([waiter for entry in entries for waiter in entry.waiters], error)
-        self.notify([entry.row.call_id for entry in entries if entry.row.state == CallState.ENDED])
+        self._settle(entries, CallTakenOver("record refused: another node has taken the call over"))
+        self.notify(_ended(entries), stands=False)
 
     def failed(self, failure: str, erasures: Iterable[Erasure] = ()) -> None:
         """Resolve all puts and erasures with an error. From now on no put waits, until `recovered`."""
@@ -91,20 +103,28 @@ class Settling:
                 extra={"event": "records_unwritten", "records": lost},
             )
 
+    def _settle(self, entries: Sequence[Entry], result: StoreError | None) -> None:
+        self._backlog.discard(entries)
+        resolve_futures([waiter for entry in entries for waiter in entry.waiters], result)
 
-def notify_on_loop(on_settled: Callable[[str], None] | None) -> Callable[[Collection[str]], None]:
-    """Return a function that any thread may call with call ids; `on_settled` gets each of them on this event loop."""
-    if on_settled is None:
-        return lambda _: None
-    loop, callback = asyncio.get_running_loop(), on_settled
 
-    def notify_each(call_ids: Collection[str]) -> None:
-        for call_id in call_ids:
-            callback(call_id)
+def _ended(entries: Iterable[Entry]) -> list[str]:
+    return [entry.row.call_id for entry in entries if entry.row.state == CallState.ENDED]
 
-    def notify(call_ids: Collection[str]) -> None:
-        if call_ids:
+
+def notify_on_loop(on_settled: OnSettled | None) -> Notify:
+    """Return what any thread may notify of calls; `on_settled` gets each of them on this event loop."""
+    loop = asyncio.get_running_loop()
+
+    def notify(call_ids: Collection[str], *, stands: bool) -> None:
+        if call_ids and on_settled:
+            each = [partial(on_settled, call_id, stands=stands) for call_id in call_ids]
             with suppress(RuntimeError):  # the loop is closed
-                loop.call_soon_threadsafe(loop.call_later, SETTLED_DELAY_SECONDS, notify_each, call_ids)
+                loop.call_soon_threadsafe(loop.call_later, SETTLED_DELAY_SECONDS, _run_each, each)
 
     return notify
+
+
+def _run_each(functions: Iterable[Callable[[], None]]) -> None:
+    for function in functions:
+        function()

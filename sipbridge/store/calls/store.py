@@ -7,7 +7,7 @@ written, records wait in memory and are found there.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from sipbridge.store.calls.puts import Puts
 from sipbridge.store.calls.reader import Reader
 from sipbridge.store.calls.rescue import CallRescue
 from sipbridge.store.calls.schema import SCHEMA
-from sipbridge.store.calls.settling import Settling, notify_on_loop
+from sipbridge.store.calls.settling import OnSettled, Settling, notify_on_loop
 from sipbridge.store.calls.writer import Writer
 from sipbridge.store.sqlite.database import open_database
 from sipbridge.store.sqlite.retention import Retention
@@ -36,7 +36,7 @@ class SqliteStore:
     """A `RecordStore` in a file. Raises `StartupError` if the file cannot be used or is in use by another process.
 
     Belongs to one event loop. Rows whose last put is older than `retention` are deleted at the start and hourly.
-    `on_settled` gets the call id of each ended call whose record was erased, or was written after its put had failed.
+    `on_settled` learns of ended calls whose record was erased, or was written after its put had failed.
     `has_webhook` is true for a client and a project whose ended calls have events to deliver.
     """
 
@@ -45,7 +45,7 @@ class SqliteStore:
         path: Path,
         *,
         retention: timedelta,
-        on_settled: Callable[[str], None] | None = None,
+        on_settled: OnSettled | None = None,
         has_webhook: HasWebhook = has_none,
     ) -> None:
         database, self._lock = open_database(path, SCHEMA, CallRescue)

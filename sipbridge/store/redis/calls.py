@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Container
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Self
@@ -19,7 +19,7 @@ from sipbridge.store.calls.announcer import Announcer
 from sipbridge.store.calls.backlog import Backlog
 from sipbridge.store.calls.has_webhook import HasWebhook, has_none
 from sipbridge.store.calls.puts import Puts
-from sipbridge.store.calls.settling import Settling, notify_on_loop
+from sipbridge.store.calls.settling import OnSettled, Settling, notify_on_loop
 from sipbridge.store.redis import keys
 from sipbridge.store.redis.call_events import RedisCallLog
 from sipbridge.store.redis.call_webhooks import UndeliveredCalls
@@ -46,7 +46,7 @@ class RedisStore:
         node: str | None,
         *,
         retention: timedelta,
-        on_settled: Callable[[str], None] | None,
+        on_settled: OnSettled | None,
         has_webhook: HasWebhook,
     ) -> None:
         self._server = server
@@ -68,7 +68,7 @@ class RedisStore:
         node: str | None = None,
         *,
         retention: timedelta,
-        on_settled: Callable[[str], None] | None = None,
+        on_settled: OnSettled | None = None,
         has_webhook: HasWebhook = has_none,
     ) -> Self:
         """Connect. Raises `ConfigError` if Redis cannot be used."""

@@ -26,7 +26,7 @@ from sipbridge.store.calls.schema import SCHEMA
 from sipbridge.store.sqlite import database, read_threads
 from sipbridge.store.sqlite.schema import connect_writer
 from tests.store.conftest import OpenStore, Writer
-from tests.store.records import START, make_handoff, make_record
+from tests.store.records import START, Settled, make_handoff, make_record
 
 PAGE = 4096
 
@@ -348,17 +348,17 @@ async def test_a_call_is_notified_when_its_failed_put_is_written_or_erased(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sipbridge.store.calls.settling.SETTLED_DELAY_SECONDS", 0)
-    settled: list[str] = []
-    store = await open_store(StoreConfig(url=f"sqlite:///{path}"), on_settled=settled.append)
+    settled = Settled()
+    store = await open_store(StoreConfig(url=f"sqlite:///{path}"), on_settled=settled)
     await store.put(make_record("in time", state=CallState.ENDED))
     async with failing(store, path):
         await put_fails(store, "late", state=CallState.ENDED)
     await names_in(path, "in time", "finds out", "late")
     await store.delete("acme", "billing", "in time")
     async with asyncio.timeout(30):
-        while len(settled) < 2:  # noqa: ASYNC110 (a list sends no notification)
+        while len(settled.stands) < 2:  # noqa: ASYNC110 (a list sends no notification)
             await asyncio.sleep(0.01)
-    assert settled == ["late", "in time"]
+    assert settled.stands == {"late": True, "in time": False}
     await store.close()
 
 
@@ -366,15 +366,15 @@ async def test_a_call_is_notified_if_its_put_is_cancelled_while_it_is_written(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sipbridge.store.calls.settling.SETTLED_DELAY_SECONDS", 0)
-    settled: list[str] = []
-    store = await open_store(StoreConfig(url=f"sqlite:///{path}"), on_settled=settled.append)
+    settled = Settled()
+    store = await open_store(StoreConfig(url=f"sqlite:///{path}"), on_settled=settled)
     putting = asyncio.ensure_future(store.put(make_record("late", state=CallState.ENDED)))
     await asyncio.sleep(0)
     _block_loop_until_written(store)
     putting.cancel()
     await asyncio.wait([putting])
     async with asyncio.timeout(10):
-        while settled != ["late"]:  # noqa: ASYNC110 (a list sends no notification)
+        while settled.stands != {"late": True}:  # noqa: ASYNC110 (a list sends no notification)
             await asyncio.sleep(0.01)
     await store.close()
 

@@ -18,7 +18,7 @@ from sipbridge.store import open_store
 from sipbridge.store.redis import call_writer, calls
 from tests.harness.programs.redis import RedisServer, redis_server
 from tests.store.conftest import patient_redis
-from tests.store.records import make_handoff, make_record
+from tests.store.records import Settled, make_handoff, make_record
 
 PUT_SECONDS = 1.0  # more than usual, as the machine may be busy
 
@@ -30,17 +30,17 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def settled() -> list[str]:
-    return []
+def settled() -> Settled:
+    return Settled()
 
 
 @pytest.fixture
-async def store(server: RedisServer, settled: list[str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RecordStore]:
+async def store(server: RedisServer, settled: Settled, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RecordStore]:
     patient_redis(monkeypatch)
     monkeypatch.setattr(calls, "PUT_SECONDS", PUT_SECONDS)
     monkeypatch.setattr(call_writer, "RETRY_SECONDS", 0.05)
     monkeypatch.setattr("sipbridge.store.calls.settling.SETTLED_DELAY_SECONDS", 0)
-    opened = await open_store(StoreConfig(url=server.url), on_settled=settled.append)
+    opened = await open_store(StoreConfig(url=server.url), on_settled=settled)
     yield opened
     await opened.close()
 
@@ -77,7 +77,7 @@ outages = pytest.mark.parametrize(("leave", "come_back"), OUTAGES.values(), ids=
 async def test_puts_wait_in_memory_and_are_written_in_order(
     server: RedisServer,
     store: RecordStore,
-    settled: list[str],
+    settled: Settled,
     leave: Callable[[RedisServer], None],
     come_back: Callable[[RedisServer], None],
 ) -> None:
@@ -96,7 +96,7 @@ async def test_puts_wait_in_memory_and_are_written_in_order(
         "finds out",
         *(f"call-{n}" for n in range(50)),
     ]
-    await until(lambda: len(settled) == 50)
+    await until(lambda: list(settled.stands.values()) == [True] * 50)
     await store.put(make_record("after"))
 
 
@@ -154,8 +154,8 @@ async def test_closing_gives_up_and_logs_what_is_lost(
     server.start()
 
 
-async def test_an_owner_that_was_taken_over_overwrites_nothing(server: RedisServer, settled: list[str]) -> None:
-    old = await open_store(StoreConfig(url=server.url), on_settled=settled.append)
+async def test_an_owner_that_was_taken_over_overwrites_nothing(server: RedisServer) -> None:
+    old = await open_store(StoreConfig(url=server.url))
     new = await open_store(StoreConfig(url=server.url))
     await old.put(make_record())
     rescued = make_record(state=CallState.ENDED, reason="node_lost")
@@ -169,8 +169,22 @@ async def test_an_owner_that_was_taken_over_overwrites_nothing(server: RedisServ
     await new.close()
 
 
+async def test_a_node_learns_that_another_one_has_put_a_record_while_its_own_waited(
+    server: RedisServer, store: RecordStore, settled: Settled
+) -> None:
+    new = await open_store(StoreConfig(url=server.url))
+    await store.put(make_record())
+    await new.put(make_record(state=CallState.ENDED, reason="node_lost"))
+    server.pause()
+    await put_fails(store, "call-1", state=CallState.ENDED)
+    await put_fails(store, "call-2", state=CallState.ENDED)
+    server.resume()
+    await until(lambda: settled.stands == {"call-1": False, "call-2": True})
+    await new.close()
+
+
 async def test_a_record_that_a_node_has_pending_is_not_written_after_another_has_erased_it(
-    server: RedisServer, store: RecordStore, settled: list[str]
+    server: RedisServer, store: RecordStore, settled: Settled
 ) -> None:
     await store.put(make_record())
     other = await open_store(StoreConfig(url=server.url))
@@ -178,7 +192,7 @@ async def test_a_record_that_a_node_has_pending_is_not_written_after_another_has
     await store.put(make_record(state=CallState.ENDED))
     assert await other.get("acme", "billing", "call-1") is None
     assert await other.list_calls("acme", "billing", limit=10) == []
-    await until(lambda: settled == ["call-1"])
+    await until(lambda: settled.stands == {"call-1": False})
     await other.close()
 
 

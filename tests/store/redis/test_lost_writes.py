@@ -18,7 +18,7 @@ from sipbridge.store.redis.calls import RedisStore
 from sipbridge.store.redis.recent_puts import KEPT_SECONDS, RecentPuts
 from tests.harness.programs.redis import RedisServer, redis_server
 from tests.store.conftest import patient_redis
-from tests.store.records import make_record
+from tests.store.records import Settled, make_record
 
 CALL = "sipbridge:call:acme:billing:"
 
@@ -30,15 +30,15 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-async def settled() -> list[str]:
-    return []
+async def settled() -> Settled:
+    return Settled()
 
 
 @pytest.fixture
-async def store(server: RedisServer, settled: list[str], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RedisStore]:
+async def store(server: RedisServer, settled: Settled, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RedisStore]:
     patient_redis(monkeypatch)
     monkeypatch.setattr("sipbridge.store.calls.settling.SETTLED_DELAY_SECONDS", 0)
-    opened = await RedisStore.open(RedisUrl.parse(server.url), retention=timedelta(hours=1), on_settled=settled.append)
+    opened = await RedisStore.open(RedisUrl.parse(server.url), retention=timedelta(hours=1), on_settled=settled)
     yield opened
     await opened.close()
 
@@ -49,7 +49,7 @@ async def state_of(store: RedisStore, call_id: str) -> CallState | None:
 
 
 async def test_the_last_state_of_each_call_is_written_again(
-    server: RedisServer, store: RedisStore, settled: list[str]
+    server: RedisServer, store: RedisStore, settled: Settled
 ) -> None:
     await store.put(make_record("call-1"))
     server.run("COPY", CALL + "call-1", "older")
@@ -62,7 +62,7 @@ async def test_the_last_state_of_each_call_is_written_again(
     await store.put(make_record("call-3"))  # after the others
     assert [await state_of(store, each) for each in ("call-1", "call-2")] == [CallState.ENDED, CallState.ENDED]
     await asyncio.sleep(0)
-    assert settled == [], "each put has returned before"
+    assert not settled.stands, "each put has returned before"
 
 
 async def test_what_redis_has_is_neither_changed_nor_announced_again(server: RedisServer, store: RedisStore) -> None:
