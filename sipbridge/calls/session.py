@@ -34,7 +34,6 @@ from sipbridge.calls.leg_end import ended_by, hang_up, watch_leg
 from sipbridge.calls.media_timeout import MediaWatch
 from sipbridge.calls.model import CallState, LegEnd
 from sipbridge.calls.outcomes import CONNECTED, HandoffReason
-from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.errors import AgentLost, AgentUnavailable, HandoffConflict, HandoffInvalid, LegEnded, NodeTakenOver
 from sipbridge.handoffs.destinations import HandoffPlan
 from sipbridge.handoffs.outcome import Outcome, Result
@@ -96,7 +95,9 @@ async def _answer(call: Call) -> bool:
     """
     journal = call.context.journal
     try:
-        is_journalled = await journal.begin(call.record, call.identity.headers)
+        # A Signal of the contact that is sent from now on writes itself that it withholds the one of this call.
+        withheld = call.context.registry.is_signalled(call.record.call_id)
+        is_journalled = await journal.begin(call.record, call.identity.headers, withheld=withheld)
     except NodeTakenOver as refusal:
         watch_leg(call)  # the journal has begun: after a crash, this caller must not be recovered beside the next node
         await hang_up(call, refusal.sip_status, {"Retry-After": str(refusal.retry_after_seconds)})
@@ -104,9 +105,6 @@ async def _answer(call: Call) -> bool:
     if not is_journalled:
         # The call goes on: only a crash would cost it more.
         call.emit(StoreFailed(call.record, "the call could not be journalled"))
-    if call.context.registry.is_signalled(call.record.call_id):
-        # Another call of the contact was signalled while this one rang.
-        journal.signalled(call.record.call_id, SignalResult.DUPLICATE)
     watch_leg(call)
     # CXone's Studio reads X- headers of the first INVITE's 2xx and of no other message of ours.
     setup_seconds = await call.leg.answer({"X-Sipbridge-Call-Id": call.record.call_id})

@@ -80,7 +80,7 @@ class Signal:
                 self._context.claims.settle(self._record, self.result)
             if self.result is SignalResult.UNDELIVERED:
                 registry.unmark_signalled(self._withheld)
-                self._journal_withheld(self.result)
+                self._withhold_none()
         return self.result
 
     async def _note(self, result: SignalResult) -> None:
@@ -89,15 +89,15 @@ class Signal:
             journal.signalled(self._record.call_id, result)
             if self._context.claims is not None:
                 self._context.claims.settle(self._record, result)
+            self._withhold_none()
             self._report_attempt(result)
             self._repeated = True
         else:
             self._attempt_at = time.monotonic()
-            if not await journal.signalling(self._record):
+            if not await journal.signalling(self._record, (*self._withheld, *self._others)):
                 # Send it anyway: only a crash within the next seconds would cost more.
                 self._context.observe(StoreFailed(self._record, "the Signal could not be journalled"))
             await self._claim()
-        self._journal_withheld(SignalResult.DUPLICATE if result is SignalResult.UNKNOWN else result)
         self.result = result
 
     async def _claim(self) -> None:
@@ -112,6 +112,7 @@ class Signal:
         self._context.observe(SignalAttempted(self._record, SIGNAL_OUTCOMES[result], seconds))
         self._attempt_at = time.monotonic()
 
-    def _journal_withheld(self, result: SignalResult) -> None:
+    def _withhold_none(self) -> None:
+        """Let the other calls of the contact be signalled after a crash, as this Signal did not arrive."""
         for call_id in (*self._withheld, *self._others):
-            self._context.journal.signalled(call_id, result)
+            self._context.journal.signalled(call_id, SignalResult.UNDELIVERED)

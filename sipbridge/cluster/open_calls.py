@@ -110,6 +110,22 @@ class OpenCalls:
         if entry.call_id in self._lines:
             self._lines[entry.call_id] += entry.line
 
+    def withhold(self, entry: Entry) -> _Written | None:
+        """Add an entry that `settle` waits for; None if this is not an open call."""
+        if entry.call_id not in self._lines:
+            return None
+        self._lines[entry.call_id] += entry.line
+        written = self._changed.get(entry.call_id) or asyncio.get_running_loop().create_future()
+        self._changed[entry.call_id] = written
+        self._wake.set()
+        return written
+
+    async def settle(self, written: Sequence[_Written | None]) -> None:
+        """Wait until Redis has entries, or does not respond in time."""
+        waiting = [each for each in written if each is not None]
+        if waiting and not self._failing:
+            await asyncio.wait(waiting, timeout=BEGIN_SECONDS)
+
     def write(self, call_id: str) -> None:
         """Write an open call again, with the entries that were only kept so far."""
         if call_id in self._lines:
@@ -226,13 +242,15 @@ class SharedJournal:
         # The calls of which a rescuer finds a claim.
         self._signalled: set[str] = set()
 
-    async def begin(self, record: CallRecord, headers: Headers) -> bool:
+    async def begin(self, record: CallRecord, headers: Headers, *, withheld: bool = False) -> bool:
         """Record in both that the caller is about to be answered; return False if the local journal has not.
 
         Raises `NodeTakenOver`.
         """
         written = self._shared.begin(entries.began(record, headers))
-        begun = await self._local.begin(record, headers)
+        for entry in entries.withheld([record.call_id] if withheld else []):
+            self._shared.keep(entry)
+        begun = await self._local.begin(record, headers, withheld=withheld)
         await self._shared.confirm(written)
         return begun
 
@@ -248,21 +266,23 @@ class SharedJournal:
         """Record that a handoff begins, in the local journal; Redis gets its record from the store."""
         self._local.handing_off(record)
 
-    async def signalling(self, record: CallRecord) -> bool:
-        """Record that a Signal is about to be sent, in the local journal; the claim follows."""
+    async def signalling(self, record: CallRecord, withheld: Sequence[str] = ()) -> bool:
+        """Record that a Signal is about to be sent, in the local journal; the claim follows.
+
+        No claim says which others it withholds, so Redis has that on return, if it responds.
+        """
         self._signalled.add(record.call_id)
         self._shared.keep(entries.signalling(record))
-        return await self._local.signalling(record)
+        written = [self._shared.withhold(entry) for entry in entries.withheld(withheld)]
+        synced = await self._local.signalling(record, withheld)
+        await self._shared.settle(written)
+        return synced
 
     def signalled(self, call_id: str, result: SignalResult) -> None:
-        """Record the result of the Signal.
-
-        Redis gets it at once if no claim has it, as the Signal was sent through another call of the contact, or if it
-        revokes a Signal that Redis may have.
-        """
+        """Record the result of the Signal. Redis gets it at once if it revokes a Signal that Redis may have."""
         self._local.signalled(call_id, result)
         entry = entries.signalled(call_id, result)
-        if call_id not in self._signalled or result is SignalResult.UNDELIVERED:
+        if result is SignalResult.UNDELIVERED:
             self._shared.add(entry, urgent=True)
         else:
             self._shared.keep(entry)

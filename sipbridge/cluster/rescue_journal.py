@@ -15,6 +15,7 @@ from sipbridge.cluster.lease import REDIS_SECONDS, Commands
 from sipbridge.errors import StoreError
 from sipbridge.handoffs.record import Turn
 from sipbridge.store.journal import entries
+from sipbridge.store.journal.entries import Entry
 from sipbridge.store.redis import keys
 
 logger = logging.getLogger(__name__)
@@ -45,7 +46,13 @@ class RescueJournal:
         """Note the entries of a call."""
         self._lines[call_id] = lines
 
-    async def begin(self, record: CallRecord, headers: Headers) -> bool:  # noqa: ARG002 (the Protocol has it)
+    async def begin(
+        self,
+        record: CallRecord,  # noqa: ARG002 (the Protocol has it)
+        headers: Headers,  # noqa: ARG002 (as above)
+        *,
+        withheld: bool = False,  # noqa: ARG002 (as above)
+    ) -> bool:
         """No call begins here."""
         return True
 
@@ -58,17 +65,16 @@ class RescueJournal:
     def handing_off(self, record: CallRecord) -> None:
         """The store has the record at once."""
 
-    async def signalling(self, record: CallRecord) -> bool:  # noqa: ARG002 (as above)
-        """The claim follows."""
-        return True
+    async def signalling(self, record: CallRecord, withheld: Sequence[str] = ()) -> bool:  # noqa: ARG002 (as above)
+        """Write which Signals are withheld; the claim of this one follows. Return False if Redis does not respond."""
+        added = [entry for entry in entries.withheld(withheld) if entry.call_id in self._lines]
+        self._withheld.update(entry.call_id for entry in added)
+        return await self._add(added)
 
     def signalled(self, call_id: str, result: SignalResult) -> None:
-        """Write that a Signal is withheld, or no longer. The claim has the result of any other."""
-        if call_id not in self._lines or not (result is SignalResult.DUPLICATE or call_id in self._withheld):
-            return
-        self._withheld.add(call_id)
-        self._lines[call_id] += entries.signalled(call_id, result).line.decode()
-        self._writes.start(self._write(call_id))
+        """Write that a Signal is withheld no longer. The claim has the result of any other."""
+        if call_id in self._withheld:
+            self._writes.start(self._add_later([entries.signalled(call_id, result)]))
 
     def hanging_up(
         self,
@@ -106,9 +112,19 @@ class RescueJournal:
         if self._stored:
             await self._redis.run([("HDEL", self._key, *self._stored)], seconds=REDIS_SECONDS)
 
-    async def _write(self, call_id: str) -> None:
+    async def _add(self, added: Sequence[Entry]) -> bool:
+        """Add entries of withheld Signals, and write their calls; return False if Redis does not respond."""
         async with self._writing:
+            for entry in added:
+                self._lines[entry.call_id] += entry.line.decode()
+            lines = [part for entry in added for part in (entry.call_id, self._lines[entry.call_id])]
             try:
-                await self._redis.run([("HSET", self._key, call_id, self._lines[call_id])], seconds=REDIS_SECONDS)
+                if lines:
+                    await self._redis.run([("HSET", self._key, *lines)], seconds=REDIS_SECONDS)
             except StoreError as error:
-                logger.debug("a withheld Signal not written: %s", error)
+                logger.debug("withheld Signals not written: %s", error)
+                return False
+        return True
+
+    async def _add_later(self, added: Sequence[Entry]) -> None:
+        await self._add(added)

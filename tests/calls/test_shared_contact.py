@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
 from sipbridge.calls.events import ContactShared, SignalWithheld
-from sipbridge.calls.ports.cxone import SignalResult
+from sipbridge.calls.ports.cxone import SignalNote, SignalResult
+from sipbridge.calls.signal import Signal
 from sipbridge.handoffs.record import HandoffState
+from sipbridge.store.journal.entries import OpenCalls
+from sipbridge.store.journal.journal import FileJournal
+from tests.fakes import FakeCentre
 
 from .world import World
 
@@ -75,5 +85,48 @@ async def test_after_a_crash_the_other_call_is_not_signalled() -> None:
     await first.finish()
     # Really there is one journal; here the journal of the first call has the entries of the second.
     assert (second.record.call_id, SignalResult.DUPLICATE) in first.call_journal.signals
+    second.leg.far_end_hangs_up()
+    await second.finish()
+
+
+async def test_a_crash_at_the_first_byte_leaves_no_other_call_of_the_contact_to_be_signalled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sipbridge.store.journal.journal.LAZY_SECONDS", 60.0)
+    first, second = await two_calls()
+    journal, left = FileJournal(tmp_path / "journal"), OpenCalls()
+    for world in (first, second):
+        await journal.begin(world.call.record, {})
+
+    class Centre(FakeCentre):
+        async def signal(self, contact_id: str, parameters: Mapping[str, str], note: SignalNote) -> SignalResult:
+            await note(SignalResult.UNKNOWN)
+            for line in (tmp_path / "journal").read_bytes().splitlines():
+                left.add_line(line)
+            return await super().signal(contact_id, parameters, note)
+
+    context = replace(first.call.context, journal=journal, centres={"acme": Centre(first.journal)})
+    assert await Signal(context, first.call.record, {}).send() is SignalResult.ACCEPTED
+    assert [call.needs_signal for call in left.unfinished()] == [False, False]
+    await journal.close()
+    for world in (first, second):
+        world.leg.far_end_hangs_up()
+        await world.finish()
+
+
+async def test_a_call_that_rang_while_its_contact_was_signalled_is_journalled_as_such_before_its_answer() -> None:
+    first = World()
+    await first.start_conversation()
+    second = World(registry=first.registry)
+    connected = second.journal.hold("agent.connect")
+    second.begin()
+    await second.journal.until("agent.connect")
+    first.request_handoff(destination="care")
+    await first.finish()
+    connected.set()
+    await second.journal.until("agent.run")
+    steps = second.journal.steps
+    assert steps.index("journal.signalled duplicate") == steps.index("journal.begin") + 1
+    assert steps.index("journal.signalled duplicate") < steps.index("caller.answer")
     second.leg.far_end_hangs_up()
     await second.finish()

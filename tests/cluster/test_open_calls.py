@@ -109,9 +109,20 @@ async def test_a_call_that_could_not_be_stored_stays(node: Node) -> None:
 
 
 async def test_a_contact_that_was_signalled_through_another_call_is_noted(node: Node) -> None:
-    await node.journal.begin(make_record("call-1"), {})
-    node.journal.signalled("call-1", SignalResult.DUPLICATE)
-    await node.until_in_redis("call-1", text="duplicate")
+    """A rescuer that finds no claim of the call must find this instead, from the first byte of that Signal on."""
+    for call_id in ("call-1", "call-2"):
+        await node.journal.begin(make_record(call_id), {})
+    await node.journal.signalling(make_record("call-2"), ["call-1", "of no node"])
+    assert node.signal_in_redis("call-1") is SignalResult.DUPLICATE
+    await node.journal.begin(make_record("call-3"), {}, withheld=True)
+    assert node.signal_in_redis("call-3") is SignalResult.DUPLICATE
+    assert ("call-1", SignalResult.DUPLICATE) in node.local.signals
+    assert ("call-3", SignalResult.DUPLICATE) in node.local.signals
+    node.journal.signalled("call-1", SignalResult.UNDELIVERED)
+    await node.until_in_redis("call-1", "call-2", "call-3")
+    async with asyncio.timeout(30):
+        while node.signal_in_redis("call-1"):  # noqa: ASYNC110 (there is no notification)
+            await asyncio.sleep(0.01)
 
 
 async def test_redis_gets_a_signal_with_the_next_entry_and_at_once_what_revokes_it(node: Node) -> None:

@@ -75,7 +75,10 @@ class Rescuer:
         self.recovered += calls
         for call_id, results in self.withholds.items():
             for result in results:
-                journal.signalled(call_id, result)
+                if result is SignalResult.DUPLICATE:
+                    await journal.signalling(make_record("another"), [call_id])
+                else:
+                    journal.signalled(call_id, result)
         for call in calls:
             if call.record.call_id not in self.unstored:
                 journal.stored(call.record.call_id)

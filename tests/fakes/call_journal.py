@@ -31,9 +31,10 @@ class FakeCallJournal:
         self._journal = journal
         self.signals: list[tuple[str, SignalResult]] = []
 
-    async def begin(self, record: CallRecord, headers: Headers) -> bool:  # noqa: ARG002 (the Protocol has it)
+    async def begin(self, record: CallRecord, headers: Headers, *, withheld: bool = False) -> bool:  # noqa: ARG002 (the Protocol has it)
         await self._journal.reach("journal.begin")
         self.open[record.call_id] = None
+        self._withhold([record.call_id] if withheld else [])
         if self.refusing is not None:
             raise self.refusing
         return not self.failing
@@ -47,11 +48,16 @@ class FakeCallJournal:
     def handing_off(self, record: CallRecord) -> None:
         self._journal.note(f"journal.handing_off {record.handoff.state if record.handoff else None}")
 
-    async def signalling(self, record: CallRecord) -> bool:
+    async def signalling(self, record: CallRecord, withheld: Sequence[str] = ()) -> bool:
+        self._withhold(withheld)
         await self._journal.reach("journal.signalling")
         self.signalling_records.append(record)
         self.open[record.call_id] = SignalResult.UNKNOWN
         return not self.failing
+
+    def _withhold(self, call_ids: Sequence[str]) -> None:
+        for call_id in call_ids:
+            self.signalled(call_id, SignalResult.DUPLICATE)
 
     def signalled(self, call_id: str, result: SignalResult) -> None:
         self._journal.note(f"journal.signalled {result}")

@@ -108,8 +108,11 @@ class CallJournal(Protocol):
     a moment.
     """
 
-    async def begin(self, record: CallRecord, headers: Headers) -> bool:
-        """The caller is about to be answered. Raises `NodeTakenOver` if this node must not answer."""
+    async def begin(self, record: CallRecord, headers: Headers, *, withheld: bool = False) -> bool:
+        """The caller is about to be answered. Raises `NodeTakenOver` if this node must not answer.
+
+        If `withheld`, the Signal of another call of the contact withholds the one of this call.
+        """
 
     def answered(self, call_id: str, at: datetime) -> None:
         """The caller was answered."""
@@ -120,8 +123,11 @@ class CallJournal(Protocol):
     def handing_off(self, record: CallRecord) -> None:
         """A handoff begins, and the store will have its record later. Written within milliseconds."""
 
-    async def signalling(self, record: CallRecord) -> bool:
-        """The first byte of a Signal is about to go out: from now on only CXone knows if it arrives."""
+    async def signalling(self, record: CallRecord, withheld: Sequence[str] = ()) -> bool:
+        """The first byte of a Signal is about to go out: from now on only CXone knows if it arrives.
+
+        It withholds the Signals of the `withheld` calls, which is written with it: they get `DUPLICATE` as result.
+        """
 
     def signalled(self, call_id: str, result: SignalResult) -> None:
         """The result of the Signal so far. `UNDELIVERED` takes `signalling` back, and is written at once."""

@@ -75,6 +75,11 @@ def signalled(call_id: str, result: SignalResult) -> Entry:
     return _entry("signalled", call_id, result=result.value)
 
 
+def withheld(call_ids: Iterable[str]) -> list[Entry]:
+    """The contact of each of these calls is signalled through another one."""
+    return [signalled(call_id, SignalResult.DUPLICATE) for call_id in call_ids]
+
+
 def hanging_up(call_id: str, by: EndedBy, at: datetime) -> Entry:
     """Our BYE is about to be sent."""
     return _entry("hanging_up", call_id, by=by, at=at)

@@ -71,9 +71,10 @@ class FileJournal:
         """Return the calls that an earlier run left open. Call it before anything is written."""
         return self._file.unfinished()
 
-    async def begin(self, record: CallRecord, headers: Headers) -> bool:
+    async def begin(self, record: CallRecord, headers: Headers, *, withheld: bool = False) -> bool:
         """Record that the caller is about to be answered; return False if that could not be written in time."""
-        return await self._write_now(entries.began(record, headers), synced=False)
+        after = entries.withheld([record.call_id] if withheld else [])
+        return await self._write_now(entries.began(record, headers), *after, synced=False)
 
     def answered(self, call_id: str, at: datetime) -> None:
         """Record that the caller was answered."""
@@ -90,9 +91,9 @@ class FileJournal:
             timer = asyncio.get_running_loop().call_later(SIGNAL_SECONDS, self._write_handoff, record.call_id)
             self._handoff_timers[record.call_id] = timer
 
-    async def signalling(self, record: CallRecord) -> bool:
+    async def signalling(self, record: CallRecord, withheld: Sequence[str] = ()) -> bool:
         """Record that a Signal is about to be sent; return False if the disk did not confirm it in time."""
-        synced = await self._write_now(entries.signalling(record), synced=True)
+        synced = await self._write_now(*entries.withheld(withheld), entries.signalling(record), synced=True)
         timer = self._handoff_timers.pop(record.call_id, None)
         if timer is not None:  # it would wake the loop and the writer for nothing
             timer.cancel()
@@ -142,12 +143,13 @@ class FileJournal:
         self._sync_due.set()
         await asyncio.to_thread(self._syncer.join)
 
-    async def _write_now(self, entry: Entry, *, synced: bool) -> bool:
+    async def _write_now(self, *now: Entry, synced: bool) -> bool:
         if self._closed:
             return False
         loop = asyncio.get_running_loop()
         done: asyncio.Future[bool] = loop.create_future()
-        self._queue.append(_Write(entry, done, synced))
+        *first, last = now
+        self._queue.extend([*map(_Write, first), _Write(last, done, synced)])
         if synced:
             self._sync_due.set()
             self._start_timer()  # an earlier sync may hang

@@ -96,6 +96,18 @@ async def test_a_signal_soon_after_its_handoff_leaves_the_next_entry_for_later(
     assert b"signalled" not in path.read_bytes()
 
 
+async def test_a_signal_withholds_those_of_other_calls_from_its_first_byte_on(
+    reopen: Open, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "LAZY_SECONDS", 60.0)
+    journal = reopen()
+    for call_id in ("call-1", "call-2", "call-3"):
+        await journal.begin(make_record(call_id), HEADERS)
+    assert await journal.signalling(make_record("call-1"), ["call-2", "call-3"])
+    assert await journal.begin(make_record("call-4"), HEADERS, withheld=True)
+    assert [call.signal for call in open_calls_in(path)] == [SignalResult.UNKNOWN, *[SignalResult.DUPLICATE] * 3]
+
+
 @pytest.mark.parametrize(
     ("result", "found"),
     [
