@@ -75,12 +75,12 @@ class _RecoveryOfOthers:
         return self._live_config.latest.config.find_voice_project(record.client, record.project) is not None
 
     async def recover(
-        self, calls: Sequence[Unfinished], journal: CallJournal, store: RecordStore, *, may_be_old: bool
-    ) -> None:
-        """Recover the calls of another node."""
+        self, calls: Sequence[Unfinished], journal: CallJournal, store: RecordStore, *, may_be_old: bool, may_wait: bool
+    ) -> int:
+        """Recover the calls of another node; return the number of those that wait."""
         with self._live_config.in_use() as version:
             context = replace(version, journal=journal, store=store)
-            await recover(calls, context, NODE_LOST._replace(may_be_old=may_be_old))
+            return await recover(calls, context, NODE_LOST._replace(may_be_old=may_be_old, may_wait=may_wait))
 
 
 def _figures(cluster: Cluster) -> NodeFigures:

@@ -14,7 +14,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
@@ -37,11 +37,19 @@ from sipbridge.calls.outcomes import (
 from sipbridge.calls.parameters import signal_parameters
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.ports.store import Unfinished
+from sipbridge.calls.recovered_record import (
+    begin_handoff,
+    close_record,
+    merge_records,
+    recorded_signal,
+    was_taken_back,
+    with_handoff,
+)
 from sipbridge.calls.signal import Signal
 from sipbridge.config import VoiceProjectConfig
 from sipbridge.errors import CallTakenOver, StoreError
-from sipbridge.handoffs.destinations import HandoffPlan, make_plan
-from sipbridge.handoffs.lifecycle import finish_handoff, is_in_progress, start_handoff
+from sipbridge.handoffs.destinations import make_plan
+from sipbridge.handoffs.lifecycle import is_in_progress
 from sipbridge.handoffs.outcome import Outcome, Result
 from sipbridge.handoffs.request import HandoffRequest
 
@@ -58,31 +66,39 @@ class Cause(NamedTuple):
     """Why calls are recovered: the reason of their handoffs, and the purpose of their Signals.
 
     `may_be_old` is false if the calls were in progress a moment ago. Then the age of a call says nothing but that the
-    clocks of two machines differ.
+    clocks of two machines differ. If they `may_wait`, a call whose Signal does not arrive is left open: another node
+    may reach CXone.
     """
 
     reason: HandoffReason
     purpose: str
     may_be_old: bool = True
+    may_wait: bool = False
 
 
 RESTART = Cause(HandoffReason.RESTARTED, "restart")
 NODE_LOST = Cause(HandoffReason.NODE_LOST, "takeover")
 
 
-async def recover(unfinished: Sequence[Unfinished], context: CallContext, cause: Cause = RESTART) -> None:
-    """Recover the calls that an earlier run left open, or another node. If this is cancelled, the next one goes on."""
+async def recover(unfinished: Sequence[Unfinished], context: CallContext, cause: Cause = RESTART) -> int:
+    """Recover the calls that an earlier run left open, or another node. If this is cancelled, the next one goes on.
+
+    Return the number of calls that wait: their Signals did not arrive.
+    """
     count = len(unfinished)
     calls = f"{count} open call{'' if count == 1 else 's'}"
     level = logging.WARNING if unfinished else logging.DEBUG
     logger.log(level, "recovery began: %s", calls, extra={"event": "recovery_began", "calls": count})
     clients: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(AT_ONCE))
     contacts: defaultdict[tuple[str, str], _Contact] = defaultdict(_Contact)
+    waiting: list[str] = []
 
     async def recover_one(call: Unfinished) -> None:
         try:
             client = call.record.client
-            await _recover(call, context, _Turn(clients[client], contacts[client, call.record.contact_id], cause))
+            turn = _Turn(clients[client], contacts[client, call.record.contact_id], cause)
+            if not await _recover(call, context, turn):
+                waiting.append(call.record.call_id)
         except Exception:
             extra = {"event": "internal_error", "call_id": call.record.call_id}
             logger.exception("a call could not be recovered", extra=extra)
@@ -95,6 +111,7 @@ async def recover(unfinished: Sequence[Unfinished], context: CallContext, cause:
             recovering.create_task(recover_one(call))
     level = logging.INFO if unfinished else logging.DEBUG
     logger.log(level, "recovery ended: %s", calls, extra={"event": "recovery_ended", "calls": count})
+    return len(waiting)
 
 
 @dataclass(slots=True)
@@ -134,87 +151,73 @@ class _Put(Enum):
     FAILED = 3
 
 
-async def _recover(call: Unfinished, context: CallContext, turn: _Turn) -> None:
+async def _recover(call: Unfinished, context: CallContext, turn: _Turn) -> bool:
+    """Recover a call; return False if it waits."""
     record = call.record
     if record.state is not CallState.ENDED:
         # The store may know more: the agent's data, or that the call had ended in every respect but the journal.
         stored = await _stored(record, context)
         if stored is not None and stored.state is CallState.ENDED:
             context.journal.stored(record.call_id)
-            return  # the store also knows which of its events wait
-        interrupted = _merge(record, stored)
-        record, outcome, erased = await _settle(interrupted, call, context, turn)
+            return True  # the store also knows which of its events wait
+        interrupted = merge_records(record, stored)
+        recovered = await _settle(interrupted, call, context, turn)
+        if recovered is None:
+            return False
+        record, outcome, erased = recovered
         context.observe(CallRecovered(record, outcome, interrupted))
         if erased:
             context.journal.stored(record.call_id)
-            return
+            return True
     put = await _put(record, context)
     if put is _Put.FAILED:
         context.journal.unstored(record)
-        return
+        return True
     if put is _Put.WRITTEN:  # else the other node reports the events
         context.observe(RecordRecovered(record))
     context.journal.stored(record.call_id)
+    return True
 
 
-def _merge(journalled: CallRecord, stored: CallRecord | None) -> CallRecord:
-    """Return the store's record with what only the journal knows: the end of the leg, the Signal's parameters.
-
-    Either may have a later handoff than the other, or more turns.
-    """
-    if stored is None:
-        return journalled
-    transcript = max(journalled.transcript, stored.transcript, key=len)
-    record = stored.changed(ended_at=journalled.ended_at, ended_by=journalled.ended_by, transcript=transcript)
-    handoff, known = journalled.handoff, stored.handoff
-    if handoff is None or (known is not None and known.handoff_at > handoff.handoff_at):
-        return record
-    if known is None or known.handoff_at < handoff.handoff_at:
-        return journalled.changed(transcript=transcript)
-    return record if known.parameters else _with_handoff(record, parameters=handoff.parameters)
-
-
-async def _settle(record: CallRecord, call: Unfinished, context: CallContext, turn: _Turn) -> _Recovered:
-    """Signal the contact unless that is impossible or too late, and close the record."""
+async def _settle(record: CallRecord, call: Unfinished, context: CallContext, turn: _Turn) -> _Recovered | None:
+    """Signal the contact unless that is impossible or too late, and close the record; return None if it waits."""
     project = context.config.find_voice_project(record.client, record.project)
     reason = turn.cause.reason
-    signal = call.signal or _recorded_signal(record)
+    signal = call.signal or recorded_signal(record)
     if signal is not None:
         result = SIGNAL_OUTCOMES[signal].result
-        if _was_taken_back(record):
+        if was_taken_back(record):
             # The Signal was that of the earlier handoff, and none says how the rest of the call went.
             signal, result = SignalResult.DUPLICATE, Result.INDETERMINATE
-        return _Recovered(_close(record, signal, result, reason), Outcome(result, SIGNALLED_BEFORE))
+        return _Recovered(close_record(record, signal, result, reason), Outcome(result, SIGNALLED_BEFORE))
     if record.ended_at is not None:
         return _unsignalled(record, BYE_UNKNOWN, reason) if call.bye_unknown else _hung_up_before(record, reason)
     if project is None:
         return _unsignalled(record, PROJECT_GONE, reason)
     if turn.cause.may_be_old and (now() - record.started_at).total_seconds() > project.max_call_seconds:
         return _unsignalled(record, TOO_OLD, reason)
+    return await _hand_off(record, call, project, context, turn)
+
+
+async def _hand_off(
+    record: CallRecord, call: Unfinished, project: VoiceProjectConfig, context: CallContext, turn: _Turn
+) -> _Recovered | None:
+    """Hand the caller off by a Signal, and close the record; return None if the call waits."""
+    reason = turn.cause.reason
     plan = make_plan(project.handoff, HandoffRequest(reason=reason))
-    record = _hand_off(record, plan)
+    record = begin_handoff(record, plan)
     if not plan.signal:
         return _unsignalled(record, NO_SIGNAL, reason)
     visible = await _put(record, context) is not _Put.FAILED
     parameters = signal_parameters(project.handoff, record, plan, call.headers, context.pop_url)
-    record = _with_handoff(record, parameters=parameters)
+    record = with_handoff(record, parameters=parameters)
     sent = await _signal(record, project, parameters, context, turn)
+    if turn.cause.may_wait and sent is SignalResult.UNDELIVERED:
+        return None
     # That takes a minute if CXone is down. A record that was erased meanwhile must not come back.
     erased = visible and await _is_erased(record, context)
     outcome = SIGNAL_OUTCOMES[sent]
-    return _Recovered(_close(record, sent, outcome.result, reason), outcome, erased)
-
-
-def _recorded_signal(record: CallRecord) -> SignalResult | None:
-    """Return the result of a Signal that may have reached CXone, by the record: one that went out without a claim."""
-    found = {handoff.signal for handoff in (record.earlier_handoff, record.handoff) if handoff is not None}
-    arrived = (SignalResult.ACCEPTED, SignalResult.REFUSED, SignalResult.UNKNOWN)
-    return next((result for result in arrived if result in found), None)
-
-
-def _was_taken_back(record: CallRecord) -> bool:
-    """True if an agent got the caller back. Then the handoff in progress, if any, sent no Signal."""
-    return any(handoff is not None and handoff.taken_back for handoff in (record.earlier_handoff, record.handoff))
+    return _Recovered(close_record(record, sent, outcome.result, reason), outcome, erased)
 
 
 def _hung_up_before(record: CallRecord, reason: str) -> _Recovered:
@@ -222,13 +225,13 @@ def _hung_up_before(record: CallRecord, reason: str) -> _Recovered:
     if record.ended_by == "bridge" and handoff is not None and is_in_progress(handoff) and handoff.parameters:
         # The bridge had tried to signal the contact, and ended the call as that had failed.
         outcome = SIGNAL_OUTCOMES[SignalResult.UNDELIVERED]
-        return _Recovered(_close(record, SignalResult.UNDELIVERED, outcome.result, reason), outcome)
+        return _Recovered(close_record(record, SignalResult.UNDELIVERED, outcome.result, reason), outcome)
     reason = CALLER_HUNG_UP.reason if record.ended_by == "caller" else reason
-    return _Recovered(_close(record, None, HUNG_UP_BEFORE.result, reason), HUNG_UP_BEFORE)
+    return _Recovered(close_record(record, None, HUNG_UP_BEFORE.result, reason), HUNG_UP_BEFORE)
 
 
 def _unsignalled(record: CallRecord, outcome: Outcome, reason: str) -> _Recovered:
-    return _Recovered(_close(record, None, outcome.result, reason), outcome)
+    return _Recovered(close_record(record, None, outcome.result, reason), outcome)
 
 
 async def _signal(
@@ -250,10 +253,11 @@ async def _signal_until_delivered(
     context: CallContext,
     turn: _Turn,
 ) -> SignalResult:
-    """Send the Signal, and send it again while it certainly does not arrive."""
+    """Send the Signal, and send it again while it certainly does not arrive, unless the call may wait for that."""
     began_at = time.monotonic()
     others = [call_id for call_id in turn.contact.calls if call_id != record.call_id]
-    for last in (*[False] * (TRIES - 1), True):
+    tries = 1 if turn.cause.may_wait else TRIES
+    for last in (*[False] * (tries - 1), True):
         async with turn.client:
             sending = asyncio.ensure_future(Signal(context, record, parameters, others=others).send())
             try:
@@ -265,44 +269,10 @@ async def _signal_until_delivered(
         if last or result is not SignalResult.UNDELIVERED or waited > project.max_call_seconds:
             break
         await asyncio.sleep(PAUSE_SECONDS)
-    context.observe(SignalSent(record, turn.cause.purpose, SIGNAL_OUTCOMES[result], time.monotonic() - began_at))
+    if result is not SignalResult.UNDELIVERED or not turn.cause.may_wait:
+        seconds = time.monotonic() - began_at
+        context.observe(SignalSent(record, turn.cause.purpose, SIGNAL_OUTCOMES[result], seconds))
     return result
-
-
-def _hand_off(record: CallRecord, plan: HandoffPlan) -> CallRecord:
-    """Start the handoff in the record. What an agent sent with an earlier one is kept for the human agent."""
-    handoff = start_handoff(
-        # The dialog no longer exists: nothing but the Signal can move the caller.
-        replace(plan, method="release"),
-        shared_id=record.shared_id,
-        requested_by="bridge",
-        at=now(),
-        earlier=record.handoff,
-    )
-    return record.changed(state=CallState.HANDING_OFF, handoff=handoff)
-
-
-def _close(record: CallRecord, signal: SignalResult | None, result: Result, reason: str) -> CallRecord:
-    """Give the record its final state. CXone's BYE after an accepted Signal confirms a `release`."""
-    handoff = record.handoff
-    if handoff is not None and is_in_progress(handoff):
-        accepted = signal is SignalResult.ACCEPTED
-        confirmed = accepted and handoff.method == "release" and record.ended_by == "caller"
-        handoff = finish_handoff(handoff, completed=accepted, confirmed=confirmed, at=now())
-        handoff = handoff.changed(signal=signal.value if signal else "none")
-    return record.changed(
-        state=CallState.ENDED,
-        ended_at=record.ended_at or now(),
-        ended_by=record.ended_by or "bridge",
-        result=result,
-        reason=reason,
-        handoff=handoff,
-    )
-
-
-def _with_handoff(record: CallRecord, **changes: object) -> CallRecord:
-    handoff = record.handoff
-    return record.changed(handoff=handoff.changed(**changes)) if handoff else record
 
 
 async def _stored(record: CallRecord, context: CallContext) -> CallRecord | None:

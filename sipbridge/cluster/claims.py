@@ -156,8 +156,8 @@ class Claims:
         """Claim nothing for these calls any more: another node has them."""
         self._given_up = set(call_ids)
 
-    async def close(self) -> None:
-        """Write the last results."""
+    async def write_results(self) -> None:
+        """Write the results so far, if Redis responds."""
         self._start_writing()
         await self._settling.wait()
 

@@ -15,14 +15,14 @@ from sipbridge.aio import cancel_and_wait
 from sipbridge.calls.ports.store import CallJournal, Unfinished
 from sipbridge.cluster.chat_owners import CarriedChats, ChatOwners
 from sipbridge.cluster.claims import Claims
-from sipbridge.cluster.fleet import Fleet, Renewal, Ward
+from sipbridge.cluster.fleet import Fleet, Renewal, Waiting, Ward
 from sipbridge.cluster.lease import RENEWALS_PER_LEASE, Lease, LeaseState
 from sipbridge.cluster.open_calls import OpenCalls, SharedJournal
 from sipbridge.cluster.owners import Owners
 from sipbridge.cluster.probes import Probes
 from sipbridge.cluster.replication import Replication
 from sipbridge.cluster.secret import NodeSecret
-from sipbridge.cluster.takeover import PROJECT_SECONDS, OpenStore, Recovery, Takeover, TakeoverCounts
+from sipbridge.cluster.takeover import WAIT_SECONDS, OpenStore, Recovery, Takeover, TakeoverCounts
 from sipbridge.cluster.witnesses import Witnesses
 from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import ConfigError, StoreError
@@ -129,6 +129,7 @@ class Cluster:
             recovery,
             self.chat_owners.release,
             self.witnesses.take,
+            self.claims.write_results,
             self.takeover_counts,
         )
         self._tasks = [
@@ -156,7 +157,7 @@ class Cluster:
 
     async def close(self) -> None:
         """Leave the nodes, and the chats to them. Calls that are open stay for a takeover."""
-        await self.claims.close()
+        await self.claims.write_results()
         await self.open_calls.close()
         with suppress(StoreError):
             await self.chat_owners.release(self.lease.epoch)
@@ -302,7 +303,7 @@ class Cluster:
 
     async def _rescue(self, takeover: Takeover, ward: Ward) -> None:
         node = ward.listed
-        may_wait = time.monotonic() - ward.alive_at < PROJECT_SECONDS
+        may_wait = time.monotonic() - ward.alive_at < WAIT_SECONDS
         try:
             waiting = await takeover.run(node, may_be_old=not ward.was_seen, may_wait=may_wait)
         except StoreError as error:
@@ -310,7 +311,19 @@ class Cluster:
         except Exception:
             logger.exception("takeover of %s failed", node.id, extra={"event": "internal_error"})
         else:
-            if waiting and not ward.has_waiting_calls:
-                extra = {"event": "node_takeover_waits", "node": node.id, "epoch": node.epoch, "calls": waiting}
-                logger.warning("calls of %s wait for a node that has their project: %d", node.id, waiting, extra=extra)
-            ward.has_waiting_calls = waiting > 0
+            if waiting is not None:
+                self._note_waiting(ward, waiting)
+
+    def _note_waiting(self, ward: Ward, waiting: Waiting) -> None:
+        """Log the calls that a takeover has left, once, and let the other rescuers try before this one does again."""
+        node, before, ward.waiting = ward.listed, ward.waiting, waiting
+        extra = {"event": "node_takeover_waits", "node": node.id, "epoch": node.epoch}
+        for calls, known, what in (
+            (waiting.without_project, before.without_project, "has their project"),
+            (waiting.without_signal, before.without_signal, "reaches CXone"),
+        ):
+            if calls and not known:
+                message = "calls of %s wait for a node that %s: %d"
+                logger.warning(message, node.id, what, calls, extra=extra | {"calls": calls})
+        if waiting.without_signal:
+            ward.again_at = time.monotonic() + 2 * self.settings.lease_seconds / RENEWALS_PER_LEASE

@@ -27,7 +27,7 @@ import hashlib
 import json
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 RESCUERS = 8  # that many may die at once, and the next one still takes over what they leave
@@ -66,19 +66,28 @@ class Renewal(NamedTuple):
     leases: Mapping[str, SeenLease | None]
 
 
+class Waiting(NamedTuple):
+    """The numbers of calls that a takeover has left open: of projects that are not known here, and without a Signal."""
+
+    without_project: int = 0
+    without_signal: int = 0
+
+
 @dataclass(slots=True)
 class Ward:
     """Another node that this one may have to rescue. Times are seconds of the monotonic clock.
 
     `alive_at` is that of its last sign of life; `was_seen` is true if there was one but that it became a ward, unless a
-    time in which this node saw nothing has followed. `has_waiting_calls` is true if a takeover of it has left calls
-    whose project is not known here. `lease` is None without one; `lease_is_known` is false until Redis was asked.
+    time in which this node saw nothing has followed. `waiting` are the calls that the last takeover of it here has
+    left, and until `again_at` others are first. `lease` is None without one; `lease_is_known` is false until Redis was
+    asked.
     """
 
     listed: Listed
     alive_at: float
     was_seen: bool = False
-    has_waiting_calls: bool = False
+    waiting: Waiting = field(default_factory=Waiting)
+    again_at: float = float("-inf")
     lease: SeenLease | None = None
     lease_is_known: bool = False
 
@@ -175,11 +184,12 @@ class Fleet:
         return hashlib.blake2b(rescuers.encode(), digest_size=8).hexdigest()
 
     def dead(self, now: float) -> list[Ward]:
-        """Return the wards that count as dead."""
+        """Return the wards that count as dead, and that this node may try to take over now."""
         if now - self._renewed_at > self._lease_seconds:
             return []
         silence = 2 * self._lease_seconds
-        return [ward for ward in self._wards.values() if ward.lost_lease and now - ward.alive_at >= silence]
+        silent = (ward for ward in self._wards.values() if ward.lost_lease and now - ward.alive_at >= silence)
+        return [ward for ward in silent if now >= ward.again_at]
 
     def cannot_be_rescued(self, now: float) -> bool:
         """True if no other node can believe that this node is dead, though Redis may be away."""

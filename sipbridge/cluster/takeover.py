@@ -15,7 +15,8 @@ begin a chat from step 1 on, and never becomes `HELD` again, even if its rescuer
 5 on, since its term is older.
 
 A change of the configuration reaches the nodes one after another. So a call that needs a Signal, and whose project this
-node does not have, stays open for a while: any rescuer takes it that has the project, this one too after a reload.
+node does not have, stays open for a while: any rescuer takes it that has the project, this one too after a reload. So
+does a call whose Signal does not reach CXone from here, since it may from another node.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from redis.exceptions import RedisError
 from sipbridge.calls.model import CallRecord
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.ports.store import CallJournal, RecordStore, Unfinished
-from sipbridge.cluster.fleet import Listed
+from sipbridge.cluster.fleet import Listed, Waiting
 from sipbridge.cluster.lease import LONGEST_PAUSE_MS, REDIS_SECONDS, Commands, Lease
 from sipbridge.cluster.rescue_journal import RescueJournal
 from sipbridge.errors import StoreError
@@ -46,9 +47,9 @@ logger = logging.getLogger(__name__)
 
 READ_SECONDS = 5.0  # for all open calls of a node
 
-# How long calls may wait for a node that has their project, from the last sign of life of their own. A configuration
-# reaches all nodes within that; a caller hardly waits for longer.
-PROJECT_SECONDS = 300.0
+# How long calls may wait for a node that has their project and reaches CXone, from the last sign of life of their own.
+# A configuration reaches all nodes within that; a caller hardly waits for longer.
+WAIT_SECONDS = 300.0
 
 # Opens a store with a term of its own.
 OpenStore = Callable[[], Awaitable[RecordStore]]
@@ -56,6 +57,8 @@ OpenStore = Callable[[], Awaitable[RecordStore]]
 ReleaseChats = Callable[[str], Awaitable[int]]
 # Returns the calls that an epoch which is being taken over has signalled without a claim.
 Unclaimed = Callable[[str], AbstractSet[str]]
+# Returns once Redis has the results of this node's claims, if it responds.
+SettleClaims = Callable[[], Awaitable[None]]
 
 
 class Recovery(Protocol):
@@ -65,9 +68,12 @@ class Recovery(Protocol):
         """True if the configuration has the project of a call, without which it cannot be signalled."""
 
     async def recover(
-        self, calls: Sequence[Unfinished], journal: CallJournal, store: RecordStore, *, may_be_old: bool
-    ) -> None:
-        """Recover calls with this journal and this store. `may_be_old` is true if they may have ended long ago."""
+        self, calls: Sequence[Unfinished], journal: CallJournal, store: RecordStore, *, may_be_old: bool, may_wait: bool
+    ) -> int:
+        """Recover calls with this journal and this store. `may_be_old` is true if they may have ended long ago.
+
+        If they `may_wait`, those whose Signal does not arrive are left open; return their number.
+        """
 
 
 @dataclass(slots=True)
@@ -89,25 +95,28 @@ class Takeover:
         recovery: Recovery,
         release_chats: ReleaseChats,
         unclaimed: Unclaimed,
+        settle_claims: SettleClaims,
         counts: TakeoverCounts,
     ) -> None:
         self._counts = counts
         self._release_chats = release_chats
         self._unclaimed = unclaimed
+        self._settle_claims = settle_claims
         self._reserved: set[str] = set()
         self._redis = redis
         self._lease = lease
         self._open_store = open_store
         self._recovery = recovery
 
-    async def run(self, dead: Listed, *, may_be_old: bool = True, may_wait: bool = False) -> int:
-        """Take over a node, unless another one does. Raises `StoreError` if Redis fails; then it is tried again.
+    async def run(self, dead: Listed, *, may_be_old: bool = True, may_wait: bool = False) -> Waiting | None:
+        """Take over a node; return None if another one does. Raises `StoreError` if Redis fails; then try again.
 
         `may_be_old` is false if this node has seen it alive, so that its calls were in progress a moment ago. If they
-        `may_wait`, those whose project is unknown here are left open; return their number, and try again later.
+        `may_wait`, those are left open whose project is unknown here, or whose Signal does not arrive. Then another
+        node may go on; try again later.
         """
         if dead.epoch in self._reserved or await self._take(dead) != "taken":
-            return 0
+            return None
         keeping = asyncio.create_task(self._keep(dead))
         try:
             return await self._rescue(dead, may_be_old=may_be_old, may_wait=may_wait)
@@ -162,26 +171,29 @@ class Takeover:
                 return
             await asyncio.sleep(self._lease.seconds / 5)
 
-    async def _rescue(self, dead: Listed, *, may_be_old: bool, may_wait: bool) -> int:
+    async def _rescue(self, dead: Listed, *, may_be_old: bool, may_wait: bool) -> Waiting:
         fields = {"event": "node_takeover", "node": dead.id, "epoch": dead.epoch}
         journal = RescueJournal(self._redis, dead.epoch)
         await self._release_chats(dead.epoch)
         found = await self._open_calls(dead, journal)
         calls = self._ready(found) if may_wait else found
-        waiting = len(found) - len(calls)
-        if calls or not waiting:
+        without_project, without_signal = len(found) - len(calls), 0
+        if calls or not without_project:
             logger.warning("node %s counts as dead: taking over %d calls", dead.id, len(calls), extra=fields)
             store = await self._open_store()
             try:
-                await self._recovery.recover(calls, journal, store, may_be_old=may_be_old)
+                without_signal = await self._recovery.recover(
+                    calls, journal, store, may_be_old=may_be_old, may_wait=may_wait
+                )
             finally:
                 await store.close()
         await journal.close()
+        await self._settle_claims()  # the next rescuer takes a claim only if that Signal certainly did not arrive
         self._counts.calls += journal.completed
         if await self._end(dead) == "ended":
             self._counts.nodes += 1
             logger.warning("node %s is taken over", dead.id, extra=fields | {"event": "node_taken_over"})
-        return waiting
+        return Waiting(without_project, without_signal)
 
     def _ready(self, calls: Sequence[Unfinished]) -> Sequence[Unfinished]:
         """Return the calls without those that need a Signal, and whose project is unknown here.

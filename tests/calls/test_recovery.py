@@ -10,12 +10,12 @@ import pytest
 
 from sipbridge.aio import cancel_and_wait
 from sipbridge.calls import recovery
-from sipbridge.calls.events import CallRecovered, SignalSent
+from sipbridge.calls.events import CallRecovered, RecordRecovered, SignalSent
 from sipbridge.calls.model import CallState
 from sipbridge.calls.outcomes import HandoffReason
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.ports.store import Unfinished
-from sipbridge.calls.recovery import recover
+from sipbridge.calls.recovery import NODE_LOST, recover
 from sipbridge.handoffs.outcome import Result
 from sipbridge.handoffs.record import HandoffState
 from tests.calls.recovering import open_call, recovered_call, requested_handoff
@@ -245,6 +245,23 @@ async def test_a_signal_that_does_not_arrive_withholds_none(monkeypatch: pytest.
     calls = [Unfinished(open_call(world, call_id=call_id), {}) for call_id in ("one", "two")]
     await recover(calls, world.call.context)
     assert len(world.centre.signals) == 2, "through each call"
+
+
+async def test_a_call_that_may_wait_is_left_open_if_its_signal_does_not_arrive() -> None:
+    world, cause = World(), NODE_LOST._replace(may_wait=True)
+    world.centre.answer = SignalResult.UNDELIVERED
+    call = open_call(world)
+    world.call_journal.open[call.call_id] = None
+    assert await recover([Unfinished(call, {})], world.call.context, cause) == 1
+    assert len(world.centre.signals) == 1, "it is not sent again for a minute, as another node may reach CXone"
+    assert not any(world.observer.of(each) for each in (CallRecovered, SignalSent, RecordRecovered))
+    assert call.call_id in world.call_journal.open
+    world.centre.answer = SignalResult.ACCEPTED
+    assert await recover([Unfinished(call, {})], world.call.context, cause) == 0
+    assert world.observer.one(CallRecovered).record.reason == "node_lost"
+    assert world.store.written[-1].handoff is not None
+    assert world.store.written[-1].handoff.signal == "accepted"
+    assert world.call_journal.open == {}
 
 
 async def test_a_call_whose_contact_was_signalled_through_another_is_not_signalled() -> None:

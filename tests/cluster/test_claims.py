@@ -59,7 +59,7 @@ async def test_a_claim_is_never_given_back(server: Server, result: SignalResult 
     await first.claim(RECORD)
     if result is not None:
         first.settle(RECORD, result)
-        await first.close()
+        await first.write_results()
     assert await second.claim(RECORD) is DUPLICATE
 
 
@@ -67,7 +67,7 @@ async def test_a_signal_that_certainly_did_not_arrive_passes_on_and_not_back(ser
     first, second = node(server), node(server)
     await first.claim(RECORD)
     first.settle(RECORD, UNDELIVERED)
-    await first.close()
+    await first.write_results()
     assert await second.claim(RECORD) is None
     assert await first.claim(RECORD) is DUPLICATE
 
@@ -77,7 +77,7 @@ async def test_a_late_result_of_an_earlier_attempt_changes_nothing(server: Serve
     await first.claim(RECORD)
     first.settle(RECORD, UNDELIVERED)  # its task has not run yet
     await first.claim(RECORD)
-    await first.close()
+    await first.write_results()
     assert redis.run("HGET", CLAIM, "result") in ("", None)
     assert await node(server).claim(RECORD) is DUPLICATE
 

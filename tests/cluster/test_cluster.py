@@ -15,7 +15,7 @@ from sipbridge.calls.ports.store import CallJournal, RecordStore, Unfinished
 from sipbridge.cluster import Cluster, NodeSettings
 from sipbridge.cluster import cluster as module
 from sipbridge.cluster.lease import LeaseState
-from sipbridge.cluster.takeover import PROJECT_SECONDS, Takeover
+from sipbridge.cluster.takeover import WAIT_SECONDS, Recovery, Takeover
 from sipbridge.config import StoreConfig
 from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import ConfigError, HttpNotReached, NodeTakenOver
@@ -295,29 +295,43 @@ async def until(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
+def use_recovery(node: Cluster, server: Server, recovery: Recovery) -> None:
+    """Let a node recover the calls of others like this."""
+    node.takeover = Takeover(
+        server,
+        node.lease,
+        open_no_store,
+        recovery,
+        node.chat_owners.release,
+        node.witnesses.take,
+        node.claims.write_results,
+        node.takeover_counts,
+    )
+
+
 async def test_a_takeover_that_takes_long_delays_no_other_one(
     node: Cluster, own_redis: RedisServer, clock: Time
 ) -> None:
     begun: list[str] = []
     may_end, server = asyncio.Event(), Server(RedisUrl.parse(own_redis.url))
 
-    class Recovery:
+    class Slow:
         def has_project(self, record: CallRecord) -> bool:  # noqa: ARG002 (any)
             return True
 
-        async def recover(self, calls: Sequence[Unfinished], journal: CallJournal, *_: object, **__: object) -> None:
+        async def recover(self, calls: Sequence[Unfinished], journal: CallJournal, *_: object, **__: object) -> int:
             begun.extend(call.record.call_id for call in calls)
             await may_end.wait()
             for call in calls:
                 journal.stored(call.record.call_id)
+            return 0
 
     dead = {f"call-{name}": make_node(own_redis, f"node-{name}") for name in ("b", "c")}
     for call_id, other in dead.items():
         await join(other)
         await other.open_calls.confirm(other.open_calls.begin(entries.began(make_record(call_id), {})))
         own_redis.run("DEL", keys.LEASE + other.settings.id)
-    release, take = node.chat_owners.release, node.witnesses.take
-    node.takeover = Takeover(server, node.lease, open_no_store, Recovery(), release, take, node.takeover_counts)
+    use_recovery(node, server, Slow())
     for _ in range(4):
         await node.turn(Controls())
         clock.now += LEASE
@@ -341,32 +355,79 @@ class Newcomer:
     def has_project(self, record: CallRecord) -> bool:  # noqa: ARG002 (none)
         return False
 
-    async def recover(self, calls: Sequence[Unfinished], journal: CallJournal, *_: object, **__: object) -> None:
+    async def recover(self, calls: Sequence[Unfinished], journal: CallJournal, *_: object, **__: object) -> int:
         for call in calls:
             self.recovered.append(call.record.call_id)
             journal.stored(call.record.call_id)
+        return 0
 
 
 async def test_calls_wait_for_their_project_for_a_while_which_is_logged_once(
     node: Cluster, own_redis: RedisServer, clock: Time, caplog: pytest.LogCaptureFixture
 ) -> None:
     other, newcomer, server = make_node(own_redis, "node-b"), Newcomer(), Server(RedisUrl.parse(own_redis.url))
+    rescuer = keys.RESCUER + other.lease.epoch
     await join(other)
     await other.open_calls.confirm(other.open_calls.begin(entries.began(make_record("call-1"), {})))
     await node.turn(Controls())
     own_redis.run("DEL", keys.LEASE + "node-b")
-    release, take = node.chat_owners.release, node.witnesses.take
-    node.takeover = Takeover(server, node.lease, open_no_store, newcomer, release, take, node.takeover_counts)
+    use_recovery(node, server, newcomer)
     waited, silence = 0.0, clock.now
+    collides_at = silence + 4 * LEASE  # with another rescuer, which is soon done
     while not newcomer.recovered:
         clock.now += LEASE / 5
+        collides = collides_at < clock.now < collides_at + LEASE
+        own_redis.run(*(("SET", rescuer, "another") if collides else ("DEL", rescuer)))
         await node.turn(Controls())
         await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == "node-takeover"))
         waited = clock.now - silence
-    assert waited == pytest.approx(PROJECT_SECONDS, abs=LEASE)
+    assert waited == pytest.approx(WAIT_SECONDS, abs=LEASE)
     waits = [line for line in caplog.messages if "wait for a node that has their project" in line]
     assert waits == ["calls of node-b wait for a node that has their project: 1"]
     assert own_redis.run("HKEYS", keys.NODES) == [node.lease.epoch]
+    await other.close()
+    await server.close()
+
+
+class CutOffFromCxone:
+    """A node that reaches no CXone: it leaves every call that may wait."""
+
+    def __init__(self, clock: Time) -> None:
+        self._clock = clock
+        self.tried_at: list[float] = []
+
+    def has_project(self, record: CallRecord) -> bool:  # noqa: ARG002 (any)
+        return True
+
+    async def recover(self, calls: Sequence[Unfinished], *_: object, may_wait: bool, **__: object) -> int:
+        assert may_wait
+        self.tried_at.append(self._clock.now)
+        return len(calls)
+
+
+async def test_a_rescuer_that_does_not_reach_cxone_lets_another_one_try_first(
+    node: Cluster, own_redis: RedisServer, clock: Time, caplog: pytest.LogCaptureFixture
+) -> None:
+    other, cut_off, server = (
+        make_node(own_redis, "node-b"),
+        CutOffFromCxone(clock),
+        Server(RedisUrl.parse(own_redis.url)),
+    )
+    await join(other)
+    await other.open_calls.confirm(other.open_calls.begin(entries.began(make_record("call-1"), {})))
+    await node.turn(Controls())
+    own_redis.run("DEL", keys.LEASE + "node-b")
+    use_recovery(node, server, cut_off)
+    while len(cut_off.tried_at) < 3:
+        clock.now += LEASE / 5
+        await node.turn(Controls())
+        await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == "node-takeover"))
+        assert own_redis.run("EXISTS", keys.RESCUER + other.lease.epoch) == 0, "another one may take it"
+    first, second, third = cut_off.tried_at
+    assert (second - first, third - second) == (2 * LEASE / 5, 2 * LEASE / 5), "each other turn is for the others"
+    waits = [line for line in caplog.messages if "wait for" in line]
+    assert waits == ["calls of node-b wait for a node that reaches CXone: 1"]
+    assert own_redis.run("HKEYS", keys.OPEN_CALLS + other.lease.epoch) == ["call-1"]
     await other.close()
     await server.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -15,7 +15,7 @@ from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.ports.store import CallJournal, RecordStore, Unfinished
 from sipbridge.cluster.chat_owners import ChatOwners
 from sipbridge.cluster.claims import Claims
-from sipbridge.cluster.fleet import Fleet, Listed
+from sipbridge.cluster.fleet import Fleet, Listed, Waiting
 from sipbridge.cluster.lease import Lease
 from sipbridge.cluster.open_calls import OpenCalls, SharedJournal
 from sipbridge.cluster.takeover import Takeover, TakeoverCounts
@@ -38,6 +38,8 @@ class Rescuer:
     unstored: set[str] = field(default_factory=set)
     unknown_projects: set[str] = field(default_factory=set)
     withholds: dict[str, list[SignalResult]] = field(default_factory=dict)
+    before: Callable[[], Awaitable[None]] | None = None
+    settle: Callable[[], Awaitable[None]] | None = None
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -53,8 +55,13 @@ class Rescuer:
             self,
             chats.release,
             self.unclaimed.__getitem__,
+            self._settle_claims,
             self.counts,
         )
+
+    async def _settle_claims(self) -> None:
+        if self.settle:
+            await self.settle()
 
     async def _open_store(self) -> RecordStore:
         return FakeStore(Journal())
@@ -69,9 +76,12 @@ class Rescuer:
         store: RecordStore,  # noqa: ARG002 (not needed)
         *,
         may_be_old: bool,  # noqa: ARG002 (as above)
-    ) -> None:
+        may_wait: bool,
+    ) -> int:
         self.begun.set()
         await self.may_end.wait()
+        if self.before:
+            await self.before()
         self.recovered += calls
         for call_id, results in self.withholds.items():
             for result in results:
@@ -82,6 +92,7 @@ class Rescuer:
         for call in calls:
             if call.record.call_id not in self.unstored:
                 journal.stored(call.record.call_id)
+        return len(self.unstored) if may_wait else 0
 
     @property
     def signals(self) -> dict[str, SignalResult | None]:
@@ -123,7 +134,7 @@ async def dead(server: Server, redis: RedisServer) -> Dead:
     await claims.claim(make_record("claimed"))
     journal.hung_up("hung-up", "caller", datetime.now(UTC))
     journal.stored("over")
-    await claims.close()
+    await claims.write_results()
     await asyncio.sleep(0)  # the end of the leg came from another thread
     await calls.close()
     redis.run("DEL", keys.LEASE + "dead")
@@ -249,13 +260,41 @@ async def test_calls_whose_project_a_rescuer_does_not_have_wait_for_one_that_has
 ) -> None:
     first, second = await rescuer(server), await rescuer(server, "second")
     first.unknown_projects = {make_record("talking").project}
-    assert await first.takeover.run(dead.listed, may_wait=True) == 2
+    assert await first.takeover.run(dead.listed, may_wait=True) == Waiting(without_project=2)
     assert set(first.signals) == {"signalled", "claimed", "hung-up"}, "those need no Signal"
     assert set(redis.run("HKEYS", keys.OPEN_CALLS + dead.lease.epoch)) == {"talking", "undelivered"}
-    assert await second.takeover.run(dead.listed, may_wait=True) == 0, "the first one is in its way no longer"
+    assert await second.takeover.run(dead.listed, may_wait=True) == Waiting(), "the first one is in its way no longer"
     assert set(second.signals) == {"talking", "undelivered"}
     assert redis.run("HEXISTS", keys.NODES, dead.lease.epoch) == 0
     assert (first.counts.calls, second.counts.calls, second.counts.nodes) == (3, 2, 1)
+
+
+async def test_calls_whose_signal_does_not_arrive_are_left_to_a_rescuer_that_reaches_cxone(
+    server: Server, redis: RedisServer, dead: Dead
+) -> None:
+    first, second = await rescuer(server), await rescuer(server, "second")
+    first.unstored = {"talking"}
+    assert await first.takeover.run(dead.listed, may_wait=True) == Waiting(without_signal=1)
+    assert redis.run("EXISTS", keys.RESCUER + dead.lease.epoch) == 0
+    assert await second.takeover.run(dead.listed, may_wait=True) == Waiting()
+    assert list(second.signals) == ["talking"]
+    assert redis.run("HEXISTS", keys.NODES, dead.lease.epoch) == 0
+
+
+async def test_the_next_rescuer_knows_that_a_signal_did_not_arrive(server: Server, dead: Dead) -> None:
+    """Its claim says so, or else the contact would count as signalled."""
+    first, second = await rescuer(server), await rescuer(server, "second")
+    claims = Claims(server, first.lease, always, lambda: False)
+    record = make_record("talking")
+
+    async def try_in_vain() -> None:
+        assert await claims.claim(record) is None
+        claims.settle(record, SignalResult.UNDELIVERED)
+
+    first.unstored, first.before, first.settle = {"talking"}, try_in_vain, claims.write_results
+    await first.takeover.run(dead.listed, may_wait=True)
+    await second.takeover.run(dead.listed, may_wait=True)
+    assert second.signals == {"talking": None}
 
 
 async def test_two_calls_of_a_contact_are_taken_together(server: Server, dead: Dead, redis: RedisServer) -> None:
@@ -264,7 +303,7 @@ async def test_two_calls_of_a_contact_are_taken_together(server: Server, dead: D
     redis.run("HSET", keys.OPEN_CALLS + dead.lease.epoch, "second", lines.decode())
     node = await rescuer(server)
     node.unknown_projects = {"sales"}
-    assert await node.takeover.run(dead.listed, may_wait=True) == 0
+    assert await node.takeover.run(dead.listed, may_wait=True) == Waiting()
     assert {"talking", "second"} <= set(node.signals)
 
 
@@ -272,10 +311,10 @@ async def test_calls_that_wait_for_their_project_are_taken_after_a_reload(server
     node = await rescuer(server)
     node.unknown_projects = {make_record("talking").project}
     for _ in range(2):
-        assert await node.takeover.run(dead.listed, may_wait=True) == 2
+        assert await node.takeover.run(dead.listed, may_wait=True) == Waiting(without_project=2)
     assert len(node.recovered) == 3, "each once"
     node.unknown_projects = set()
-    assert await node.takeover.run(dead.listed, may_wait=True) == 0
+    assert await node.takeover.run(dead.listed, may_wait=True) == Waiting()
     assert len(node.recovered) == 5
 
 
@@ -284,7 +323,7 @@ async def test_calls_whose_project_no_rescuer_gets_are_closed_in_the_end(
 ) -> None:
     node = await rescuer(server)
     node.unknown_projects = {make_record("talking").project}
-    assert await node.takeover.run(dead.listed, may_wait=False) == 0
+    assert await node.takeover.run(dead.listed, may_wait=False) == Waiting()
     assert len(node.recovered) == 5
     assert redis.run("HEXISTS", keys.NODES, dead.lease.epoch) == 0
 

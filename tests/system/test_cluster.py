@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.harness.ports import reserved_port
 from tests.harness.programs.program import ProgramError
 from tests.harness.programs.redis import RedisServer, redis_server
 from tests.harness.programs.simulator import Simulator
@@ -135,6 +136,25 @@ def test_calls_wait_for_a_rescuer_that_has_their_project(nodes: Nodes) -> None:
     assert nodes.signals(contacts) == [[NODE_LOST]] * CALLS
     assert {nodes.reason_of(contact) for contact in contacts} == {("ended", "success", "node_lost")}
     assert nodes.redis.run("KEYS", f"sipbridge:open*:{epoch}") == []
+
+
+def test_calls_wait_for_a_rescuer_that_reaches_cxone(nodes: Nodes) -> None:
+    """Only the second node is left, so it is the one that tries again."""
+    second, whole, cut_off = nodes.second, nodes.second.settings(), nodes.second.settings()
+    cut_off["clients"]["acme"]["cxone"]["issuer"] = f"http://127.0.0.1:{reserved_port()}"
+    second.reload(yaml.safe_dump(cut_off))
+    _, contacts = nodes.calls()
+    epoch = nodes.redis.run("HGET", "sipbridge:node:node-1", "epoch")
+    with nodes.takeover():
+        nodes.first.bridge.program.kill()
+        second.bridge.program.logged("node_takeover_waits")
+        assert nodes.redis.run("HLEN", f"sipbridge:open:{epoch}") == CALLS
+        wait_for(lambda: not nodes.redis.run("EXISTS", f"sipbridge:rescuer:{epoch}"), "a turn for another node")
+        assert nodes.signals(contacts) == [[]] * CALLS
+        second.reload(yaml.safe_dump(whole))
+    assert nodes.signals(contacts) == [[NODE_LOST]] * CALLS
+    assert {nodes.reason_of(contact) for contact in contacts} == {("ended", "success", "node_lost")}
+    second.bridge.wait_for_metric(CALLS, "sipbridge_calls_recovered_total", client="acme", reason="accepted")
 
 
 @pytest.mark.timeout(120)  # a renewal every 3 s
