@@ -97,6 +97,7 @@ async def test_a_node_that_can_be_rescued_itself_vouches_only_if_no_other_one_ca
     clock: Clock, others: int, *, vouches: bool
 ) -> None:
     first, second = pair(clock)
+    first.lease.epoch, second.lease.epoch = "b", "a"  # the first one watches the second one, as it follows it
     more = [Listed(f"{number}", f"node-{number}", "") for number in range(others - 1)]
     first.sees(second, *more)
     await first.probes.send()
