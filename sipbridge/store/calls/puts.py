@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TypeVar
 
+from sipbridge.aio import wait_any
 from sipbridge.calls.model import CallState
 from sipbridge.errors import StoreError
 from sipbridge.store.calls.backlog import Backlog
@@ -12,6 +14,8 @@ from sipbridge.store.calls.rows import Row
 from sipbridge.store.calls.settling import Settling
 
 LAZY_SECONDS = 0.1
+
+T = TypeVar("T")
 
 
 class Puts:
@@ -42,7 +46,7 @@ class Puts:
         else:
             self._wake_later()
         try:
-            await (done if self._timeout is None else self._written(done, self._timeout))
+            await self._written(done)
         except (asyncio.CancelledError, StoreError):
             # The writer may have written it before it learned that this put gives up.
             if (
@@ -65,17 +69,20 @@ class Puts:
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._backlog.erase(client, project, column, value, done)
         self._wake()
-        return await done
+        await wait_any(done)
+        return _result(done)
 
-    async def _written(self, done: asyncio.Future[None], seconds: float) -> None:
+    async def _written(self, done: asyncio.Future[None]) -> None:
         try:
-            async with asyncio.timeout(seconds):
-                await done
-        except TimeoutError:
-            # The puts after this one do not wait, until the writer has caught up.
-            failure = f"the store has not responded within {seconds:g} s"
-            self._settling.failed(failure)
-            raise StoreError(failure) from None
+            await wait_any(done, timeout=self._timeout)
+            if done.done():
+                return _result(done)
+        finally:
+            done.cancel()  # so that its entry counts as given up
+        # The puts after this one do not wait, until the writer has caught up.
+        failure = f"the store has not responded within {self._timeout:g} s"
+        self._settling.failed(failure)
+        raise StoreError(failure)
 
     def _wake_later(self) -> None:
         if not self._wake_scheduled:
@@ -86,3 +93,15 @@ class Puts:
         # The flag first: a put from now on schedules its own wake, so that none is missed.
         self._wake_scheduled = False
         self._wake()
+
+
+def _result(done: asyncio.Future[T]) -> T:
+    """Return the result of a future that is done, or raise what it has.
+
+    The error is raised as a copy. Many puts may get the same one, and the frames that it passes would hold the future,
+    which holds the error: a cycle, for which memory waits until the garbage collector runs.
+    """
+    error = done.exception()
+    if isinstance(error, StoreError):
+        raise type(error)(*error.args)
+    return done.result()

@@ -57,7 +57,6 @@ class Writer:
         self._undelivered = undelivered
         self._retention_ms = max(1, round(retention.total_seconds() * 1000))
         self._recent = RecentPuts()
-        self._writes_again = False
         self._wake = asyncio.Event()
         self._closing = False
         self._task = asyncio.create_task(self._run(), name="store-writer")
@@ -68,7 +67,7 @@ class Writer:
 
     def write_again(self) -> None:
         """Write the records of the last moments once more: Redis may have lost them."""
-        self._writes_again = True
+        self._recent.write_again()
         self.wake()
 
     def waiting_put(self, call_id: str) -> WaitingPut | None:
@@ -115,17 +114,14 @@ class Writer:
         batch = self._backlog.next_batch(ROWS)
         has_all = len(batch.entries) < ROWS
         erasures = list(batch.erasures)
-        again, self._writes_again = self._writes_again, False
         try:
-            if again:
-                await self._put_again(self._recent.entries())
             erased = [number for erasure in batch.erasures for number in await self._erase(erasures, erasure)]
             await self._put([entry for entry in batch.entries if entry.number not in erased])
             if has_all:
                 await self._mark_delivered(marks)
                 marks = {}
+            await self._put_again(self._recent.due(ROWS))  # last, as puts of this moment wait for theirs
         except Exception as error:  # noqa: BLE001 (every put that waits must get the error)
-            self._writes_again |= again
             self._settling.failed(f"the store could not be written: {error}", erasures)
             return False
         finally:
@@ -134,7 +130,7 @@ class Writer:
         if has_all:
             self._settling.recovered()
         # Puts that failed at once, as Redis had not responded yet, have woken nothing.
-        return not has_all or len(self._backlog) > 0
+        return not has_all or len(self._backlog) > 0 or self._recent.has_due
 
     async def _put(self, entries: Sequence[Entry]) -> None:
         if not entries:
@@ -145,9 +141,10 @@ class Writer:
 
     async def _put_again(self, entries: Sequence[Entry]) -> None:
         """Put records of which Redis may have lost the last state. What it has, or has newer, stays."""
-        for first in range(0, len(entries), ROWS):
-            commands = [self._put_command(each) for each in entries[first : first + ROWS]]
+        if entries:
+            commands = [self._put_command(each) for each in entries]
             _raise_error(await self._server.run(commands, seconds=WRITE_SECONDS))
+            self._recent.written_again(entries)
 
     def _settle(self, entries: Sequence[Entry], results: Sequence[Any]) -> None:
         """Settle the entries that Redis has accepted or refused; those with an error stay pending."""

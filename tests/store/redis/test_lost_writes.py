@@ -11,11 +11,8 @@ import pytest
 
 from sipbridge.calls.model import CallState
 from sipbridge.config.redis_url import RedisUrl
-from sipbridge.store.calls.backlog import Entry
-from sipbridge.store.calls.rows import to_row
-from sipbridge.store.redis import recent_puts
+from sipbridge.store.redis import call_writer
 from sipbridge.store.redis.calls import RedisStore
-from sipbridge.store.redis.recent_puts import KEPT_SECONDS, RecentPuts
 from tests.harness.programs.redis import RedisServer, redis_server
 from tests.store.conftest import patient_redis
 from tests.store.records import Settled, make_record
@@ -59,7 +56,7 @@ async def test_the_last_state_of_each_call_is_written_again(
     server.run("DEL", CALL + "call-2")
     assert await state_of(store, "call-1") is CallState.TALKING
     store.write_again()
-    await store.put(make_record("call-3"))  # after the others
+    await until_in_redis(server, "call-2")  # the last one
     assert [await state_of(store, each) for each in ("call-1", "call-2")] == [CallState.ENDED, CallState.ENDED]
     await asyncio.sleep(0)
     assert not settled.stands, "each put has returned before"
@@ -70,8 +67,9 @@ async def test_what_redis_has_is_neither_changed_nor_announced_again(server: Red
     before = server.run("HGETALL", CALL + "call-1"), server.run("KEYS", "*")
     (stream,) = [key for key in before[1] if server.run("TYPE", key) == "stream"]
     announced = server.run("XLEN", stream)
-    store.write_again()
     await store.put(make_record("call-2"))
+    store.write_again()
+    await store.close()  # it writes what is left
     assert server.run("HGETALL", CALL + "call-1") == before[0]
     assert server.run("XLEN", stream) == announced + 1
 
@@ -79,9 +77,10 @@ async def test_what_redis_has_is_neither_changed_nor_announced_again(server: Red
 async def test_an_erased_call_is_not_written_again(server: RedisServer, store: RedisStore) -> None:
     await store.put(make_record("call-1", state=CallState.ENDED))
     assert await store.delete("acme", "billing", "call-1")
+    await store.put(make_record("call-2"))
     server.run("FLUSHALL")
     store.write_again()
-    await store.put(make_record("call-2"))
+    await until_in_redis(server, "call-2")
     assert await state_of(store, "call-1") is None
 
 
@@ -96,42 +95,23 @@ async def test_records_are_written_again_once_redis_is_back(server: RedisServer,
             await asyncio.sleep(0.01)
 
 
-def entry(call_id: str, number: int = 1) -> Entry:
-    return Entry(number, to_row(make_record(call_id), 0), [])
+async def test_a_put_of_this_moment_comes_before_those_that_are_written_again(
+    server: RedisServer, store: RedisStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(call_writer, "ROWS", 3)
+    names = [f"call-{number}" for number in range(10)]
+    for name in names:
+        await store.put(make_record(name))
+    server.run("FLUSHALL")
+    store.write_again()
+    await store.put(make_record("new"))
+    found = [name for name in names if server.run("EXISTS", CALL + name)]
+    assert len(found) <= 2 * call_writer.ROWS, "it does not wait for all of them"
+    await until_in_redis(server, names[-1])
+    assert [name for name in (*names, "new") if server.run("EXISTS", CALL + name)] == [*names, "new"]
 
 
-def numbers(puts: RecentPuts) -> list[tuple[str, int]]:
-    return [(each.row.call_id, each.number) for each in puts.entries()]
-
-
-def test_only_the_newest_put_of_a_call_is_kept() -> None:
-    puts = RecentPuts()
-    puts.add([entry("call-1", 1), entry("call-2", 2), entry("call-1", 3)])
-    assert numbers(puts) == [("call-2", 2), ("call-1", 3)]
-
-
-def test_an_older_put_that_is_settled_late_replaces_none() -> None:
-    puts = RecentPuts()
-    puts.add([entry("call-1", 3)])
-    puts.add([entry("call-1", 2)])
-    assert numbers(puts) == [("call-1", 3)]
-
-
-def test_old_puts_are_forgotten_even_if_no_other_follows() -> None:
-    now = [0.0]
-    puts = RecentPuts(lambda: now[0])
-    puts.add([entry("call-1")])
-    now[0] += KEPT_SECONDS
-    assert numbers(puts) == []
-
-
-def test_old_puts_and_too_many_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-    puts = RecentPuts(lambda: now[0])
-    puts.add([entry("call-1")])
-    now[0] += KEPT_SECONDS
-    puts.add([entry("call-2"), entry("call-3")])
-    assert numbers(puts) == [("call-2", 1), ("call-3", 1)]
-    monkeypatch.setattr(recent_puts, "MAX_KEPT", 2)
-    puts.add([entry("call-4")])
-    assert numbers(puts) == [("call-3", 1), ("call-4", 1)]
+async def until_in_redis(server: RedisServer, *call_ids: str) -> None:
+    async with asyncio.timeout(30):
+        while not all(server.run("EXISTS", CALL + call_id) for call_id in call_ids):  # noqa: ASYNC110 (there is no notification)
+            await asyncio.sleep(0.01)
