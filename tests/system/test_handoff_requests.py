@@ -194,6 +194,23 @@ def test_an_agents_queued_audio_plays_before_cxone_is_signalled(websocket: Webso
     assert websocket.stage(call, "play_out")["reason"] == "done"
 
 
+@pytest.mark.parametrize("hands_off", [True, False])
+def test_the_last_words_of_an_agent_that_closes_its_socket_are_played(
+    websocket: WebsocketSite, *, hands_off: bool
+) -> None:
+    sent = noise(2)
+    with websocket.call() as call:
+        agent = call.agent()
+        agent.send_at_once(sent)
+        if hands_off:
+            agent.hand_off(reason="last_words")
+        agent.hang_up()
+        call.wait_for_scenario()
+        assert sent in call.received_audio()  # all of it, bit for bit
+        assert call.record()["ended_by"] == ("bridge" if hands_off else "agent")
+    assert call.signals() == [{"p1": "care", "p2": "10000002", "p3": "last_words"} if hands_off else {"p1": "End"}]
+
+
 def test_an_agents_queued_audio_is_cut_off_after_ten_seconds(websocket: WebsocketSite) -> None:
     sent = noise(3 * PLAY_OUT_SECONDS)
     with websocket.call() as call:

@@ -45,6 +45,7 @@ class WebsocketConversation:
         self._stream: Stream | None = None
         self._silence_timer: asyncio.TimerHandle | None = None
         self._muted = False
+        self._has_left = False
         # The handoff of which the agent is to be notified, if its connection is down.
         self._unreported: HandoffRecord | None = None
         self._early_digits: deque[str] | None = deque(maxlen=MAX_EARLY_DIGITS)
@@ -57,13 +58,22 @@ class WebsocketConversation:
             playback = self._playback = Playback(self._audio, self._loop.time)
             self._watch_silence(playback)
             return await self._exchange(call, playback)
+        except asyncio.CancelledError:
+            self._close_audio()
+            raise
         finally:
+            self._has_left = True
             self._stop()
 
     async def finish_speaking(self) -> None:
-        """Return once all queued audio has been played."""
-        if self._audio is not None:
+        """Return once all queued audio has been played. An agent that has left speaks no more, even if this is cut."""
+        if self._audio is None:
+            return
+        try:
             await self._audio.played_out()
+        finally:
+            if self._has_left:
+                self._close_audio()
 
     def send_digit(self, digit: str) -> None:
         """Send a DTMF digit to the agent.
@@ -106,7 +116,8 @@ class WebsocketConversation:
             self._unreported = handoff
 
     async def close(self, handoff: HandoffRecord | None) -> None:  # noqa: ARG002 (no message of the protocol reports it)
-        """Close the connection if it is still open."""
+        """Close the connection and the audio if they are still open."""
+        self._close_audio()
         self._connection.close()
 
     # ------------------------------------------------------------ inside
@@ -182,12 +193,14 @@ class WebsocketConversation:
         )
 
     def _stop(self) -> None:
-        """Stop the audio in both directions."""
+        """Let the agent hear and say no more. What it has said stays queued for `finish_speaking`."""
         if self._silence_timer is not None:
             self._silence_timer.cancel()
-        if self._audio is not None:
-            self._audio.close()
         if self._stream is not None:
             self._stream.stop()
             self._stream = None
         self._connection.close()
+
+    def _close_audio(self) -> None:
+        if self._audio is not None:
+            self._audio.close()

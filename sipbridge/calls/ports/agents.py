@@ -33,7 +33,10 @@ class Conversation(Protocol):
         """
 
     async def finish_speaking(self) -> None:
-        """Return once all that the agent has said so far was played to the caller."""
+        """Return once all that the agent has said so far was played to the caller, also if `run` has ended.
+
+        If it has, no audio passes between the agent and the caller after this, even if this is cancelled.
+        """
 
     def send_digit(self, digit: str) -> None:
         """Pass a DTMF digit of the caller to the agent (`telephony.dtmf`)."""

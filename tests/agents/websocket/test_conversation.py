@@ -31,12 +31,51 @@ async def test_the_callers_audio_from_before_the_stream_is_sent_at_its_start(sit
 
 
 async def test_an_agent_that_closes_with_1000_ends_the_conversation(site: Site) -> None:
-    _, running, agent = await site.start_stream()
+    talking, running, agent = await site.start_stream()
     agent.send_audio(FRAME)
     agent.hang_up(1000)
     end = await running
     assert (end.handoff, end.ending) == (None, AGENT_ENDED)
     assert await agent.closed == 1000
+    await talking.close(None)
+    assert site.audio.closed
+
+
+async def test_the_last_words_of_an_agent_that_has_left_are_played(site: Site) -> None:
+    talking, running, agent = await site.start_stream()
+    agent.send_audio(FRAME * 2)
+    agent.hang_up(1000)
+    await running
+    finishing = asyncio.ensure_future(talking.finish_speaking())
+    site.audio.turn()
+    await asyncio.sleep(0)
+    assert not finishing.done()
+    site.audio.turn()
+    await finishing
+    assert (site.audio.played, site.audio.closed) == (320, True)
+
+
+async def test_an_agent_that_leaves_while_it_speaks_its_last_words_is_played(site: Site) -> None:
+    talking, running, agent = await site.start_stream()
+    agent.send_audio(FRAME)
+    await agent.settle()
+    finishing = asyncio.ensure_future(talking.finish_speaking())
+    agent.hang_up(1000)
+    await running
+    assert not finishing.done()
+    site.audio.turn()
+    await finishing
+    assert site.audio.closed
+
+
+async def test_an_agent_that_has_left_is_silent_once_its_last_words_are_cut_off(site: Site) -> None:
+    talking, running, agent = await site.start_stream()
+    agent.send_audio(FRAME)
+    agent.hang_up(1000)
+    await running
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await talking.finish_speaking()
     assert site.audio.closed
 
 

@@ -139,15 +139,16 @@ async def test_a_message_with_the_old_stream_sid_names_a_wrong_stream(site: Site
 
 
 async def test_an_agent_is_lost_after_four_failed_reconnects(site: Site, delays: Delays) -> None:
-    _, running, agent = await site.start_stream()
+    talking, running, agent = await site.start_stream()
     site.server.refusing = 503
     agent.hang_up()
     with pytest.raises(AgentLost, match="503"):
         await running
     assert delays.waited == [0.0, 1.0, 2.0, 4.0]
     assert site.server.attempts == 5
-    assert site.audio.closed
     assert site.call.faults == []
+    await talking.finish_speaking()
+    assert site.audio.closed
 
 
 async def test_a_socket_that_drops_again_soon_continues_the_series_of_delays(site: Site, delays: Delays) -> None:

@@ -154,9 +154,9 @@ class AgentCall(WSListener):
             self._transport.send(WSMsgType.TEXT, text)
 
     def _close(self) -> None:
+        # The response to it ends the connection: to end it now, with audio unread, would reset it (RFC 6455, 7.1.1).
         if self._transport:
             self._transport.send_close(WSCloseCode.OK)
-            self._transport.disconnect()
 
 
 class MediaAgent(WebsocketServer):
