@@ -23,6 +23,17 @@ from sipbridge.cxone.digital.values import Json, text_of
 
 _ENDED_TEXT = "$Localized:ChatSessionEnded"
 _SYSTEM, _AGENT = "1", "2"
+_FIELDS = ("Type", "Status", "Text", "Label", "PartyTypeId", "IsTyping")
+
+
+def message_of(polled: Json) -> Json:
+    """Return a message of a poll with the fields that `Inbound` reads, as text.
+
+    The messages are stored with the state of the chat. What CXone sends beside these fields may be impossible to store,
+    as half a character or JSON that is nested too deep.
+    """
+    texts = {name: text_of(polled.get(name)) for name in _FIELDS}
+    return {name: text for name, text in texts.items() if text}
 
 
 class Inbound:

@@ -17,6 +17,7 @@ import orjson
 from sipbridge.chats.ports import Availability
 from sipbridge.config import PatronChannelConfig
 from sipbridge.cxone.digital.patron.hours import is_open
+from sipbridge.cxone.digital.patron.inbound import message_of
 from sipbridge.cxone.digital.values import Json, list_of, object_of, seconds_of, text_of
 from sipbridge.errors import CxoneError, HttpError, HttpNotReached
 from sipbridge.http import HttpClient, Response
@@ -215,7 +216,8 @@ def messages_of(response: Response) -> tuple[str, list[Json]]:
     if "SessionEnded" in text_of(body.get("error_description")):
         return "", [{"Type": "Status", "Status": "Disconnected"}]
     chat = object_of(body.get("chatSession"))
-    return text_of(chat.get("id")) or text_of(body.get("chatSession")), list_of(body.get("messages"))
+    messages = [message_of(each) for each in list_of(body.get("messages"))]
+    return text_of(chat.get("id")) or text_of(body.get("chatSession")), messages
 
 
 def _sum(activities: Sequence[Json], name: str) -> int:

@@ -7,10 +7,11 @@ import asyncio
 import pytest
 
 from sipbridge.chats.happenings import AgentTyping, ChannelFailed, ContactClosed
-from sipbridge.chats.model import DeliveryStatus
+from sipbridge.chats.model import ChatRecord, DeliveryStatus
 from sipbridge.chats.ports import Outgoing
 from sipbridge.http import HttpClient
 from tests.cxone.digital.patron.scripted import WAITING, says, scripted
+from tests.store.chats.chats import make_chat
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -28,6 +29,25 @@ async def test_batches_with_the_same_session_id_lose_nothing_and_double_nothing(
     async with scripted(http, state=last) as again:  # after a crash before the last batch was reported
         await again.until(lambda: len(again.requests) == 1)
         assert [each.message_id for each in again.messages] == [chat.messages[-1].message_id]
+
+
+def nested(depth: int) -> list[object]:
+    value: list[object] = []
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("odd", [{"Text": "hi \ud83d"}, {"Label": "Ada \ud83d"}, {"\ud83d": 1}, {"Extra": nested(300)}])
+async def test_state_of_a_chat_can_be_stored_whatever_cxone_sends(http: HttpClient, odd: dict[str, object]) -> None:
+    async with scripted(http, get=[batch("s1", says("hi") | odd)]) as chat:
+        await chat.until(lambda: bool(chat.texts))
+        assert chat.texts in (["hi"], ["hi ?"])
+        stored = make_chat(channel_state=chat.state).model_dump_json()
+    async with scripted(http, state=ChatRecord.model_validate_json(stored).channel_state) as again:
+        await again.until(lambda: bool(again.texts))
+        assert again.messages[0].message_id == chat.messages[0].message_id
+        assert again.texts == chat.texts
 
 
 async def test_a_404_with_another_session_id_is_followed_once(http: HttpClient) -> None:
