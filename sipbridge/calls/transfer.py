@@ -11,7 +11,7 @@ from enum import Enum
 
 from sipbridge.aio import wait_any
 from sipbridge.calls.call import Call
-from sipbridge.calls.endings import CALLER_HUNG_UP
+from sipbridge.calls.endings import CALLER_HUNG_UP, TAKEN_OVER
 from sipbridge.calls.events import TransferDone
 from sipbridge.calls.leg_end import caller_hung_up, hang_up
 from sipbridge.calls.media_timeout import media_timed_out
@@ -74,13 +74,29 @@ async def transfer(call: Call, plan: HandoffPlan, signal: SignalResult | None, o
     """
     if plan.method == "release":
         return await _release(call, signal, Confirmation.UNCONFIRMED if signal is None else Confirmation.FAILED)
-    attempt = await (_refer(call, plan) if plan.method == "refer" else _invite(call, plan, on_joined))
+    if not await _may_transfer(call, signal):
+        attempt = Transfer.of(Confirmation.FAILED, TAKEN_OVER.outcome)
+    elif plan.method == "refer":
+        attempt = await _refer(call, plan)
+    else:
+        attempt = await _invite(call, plan, on_joined)
     if attempt.confirmation is not Confirmation.FAILED or call.leg.ended.done():
         return attempt
     # The destination did not take the caller: the Studio script goes on, as it does for `release`.
     fallback = await _release(call, signal, Confirmation.FAILED)
     outcome = fallback.outcome if fallback.confirmation is Confirmation.TAKEN_BACK else attempt.outcome
     return Transfer(fallback.confirmation, outcome, f"{attempt.detail}, {fallback.detail}")
+
+
+async def _may_transfer(call: Call, signal: SignalResult | None) -> bool:
+    """Return True unless another node may have signalled the contact, whose script then moves the caller, too."""
+    claims = call.context.claims
+    is_signalled = signal not in (None, SignalResult.UNDELIVERED)  # then this node has the claim
+    if claims is None or is_signalled or await claims.may_transfer(call.record):
+        return True
+    extra = {"event": "claim_taken", **call.log_fields}
+    logger.warning("caller not transferred: another node may have the call", extra=extra)
+    return False
 
 
 def abandon(call: Call) -> Transfer:

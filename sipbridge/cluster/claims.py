@@ -13,6 +13,10 @@
 Invariant: a node sends the first byte of a Signal only while it owns the claim, or while no other node could take it.
 CXone's Signal has no idempotency key, so nothing else keeps a process that stood still for a minute from sending.
 
+A caller who is moved without a Signal has no claim. So a node that may have been taken over claims their contact right
+before it sends the REFER or the INVITE, without a second try: then no rescuer signals it. Without the claim it sends
+BYE. A process that stands still between that look and the first byte moves the caller all the same.
+
 A Signal is in the local journal before it is claimed, so the next start of the same node knows of it too. The record
 of the handoff is written with the claim, right before it, so any node can show it once CXone has the Signal.
 """
@@ -62,6 +66,7 @@ class Claims:
     """Implements `SignalClaims`.
 
     `is_safe` is true for a call that no other node can be rescuing, or will signal if it rescues it later.
+    `is_alive` is true if no other node can have taken this one over, which its last renewal shows.
     `has_replicas` is true if Redis has replicas, as without any a claim would wait for one in vain.
     """
 
@@ -70,12 +75,14 @@ class Claims:
         redis: Commands,
         lease: Lease,
         is_safe: Callable[[str], Awaitable[bool]],
+        is_alive: Callable[[], bool],
         has_replicas: Callable[[], bool],
     ) -> None:
         self.counts = ClaimCounts()
         self._redis = redis
         self._lease = lease
         self._is_safe = is_safe
+        self._is_alive = is_alive
         self._has_replicas = has_replicas
         self._attempts = 0
         self._attempt_of: dict[str, int] = {}
@@ -102,6 +109,18 @@ class Claims:
                     return SignalResult.UNDELIVERED
             await asyncio.sleep(PAUSE_SECONDS)
         return _INSTEAD["rescued"]
+
+    async def may_transfer(self, record: CallRecord) -> bool:
+        """Return True if this node may move a caller whose contact it has not signalled."""
+        if record.call_id in self._given_up:
+            return False
+        if self._is_alive():
+            return True
+        self._attempts += 1
+        try:
+            return await self._ask(record, self._attempts) == "mine"
+        except StoreError:
+            return await self._is_safe(record.call_id)
 
     async def _ask(self, record: CallRecord, attempt: int) -> str:
         """Return the script's response; the same attempt may ask again. Raises `StoreError`."""

@@ -89,6 +89,7 @@ class Cluster:
             claim_server,
             self.lease,
             self._may_signal_unclaimed,
+            self.may_relay,
             lambda: self._replication.has_replicas,
         )
         self.open_calls = OpenCalls(call_server, self.lease)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from sipbridge.calls.call import now
-from sipbridge.calls.events import CallEnded, SignalSent, SignalWithheld
+from sipbridge.calls.events import CallEnded, SignalSent, SignalWithheld, TransferDone
 from sipbridge.calls.outcomes import HandoffReason
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.calls.ports.store import Unfinished
@@ -42,6 +42,27 @@ async def test_a_signal_that_another_node_has_claimed_is_not_sent_and_the_call_e
     assert world.observer.one(SignalWithheld).purpose == "handoff"
     assert record.handoff is not None
     assert record.handoff.signal == "duplicate"
+
+
+@pytest.mark.parametrize("destination", ["carrier", "desk", "sales"])  # REFER and INVITE without a Signal, and with one
+async def test_a_caller_whose_call_another_node_may_have_is_not_transferred(destination: str) -> None:
+    world = World(has_claims=True)
+    world.claims.instead = SignalResult.DUPLICATE
+    record = await world.hand_off(destination=destination)
+    assert (world.leg.refers, world.dialler.invites, world.centre.signals) == ([], [], [])
+    assert world.leg.hang_ups == [200]
+    assert record.handoff is not None
+    assert (record.handoff.state, record.handoff.transfer) == (HandoffState.FAILED, "taken_over, released")
+    assert world.observer.one(TransferDone).method == "release"
+
+
+@pytest.mark.parametrize("destination", ["carrier", "sales"])
+async def test_a_node_that_has_the_call_transfers_its_caller(destination: str) -> None:
+    world = World(has_claims=True)
+    await world.hand_off(destination=destination)
+    assert len(world.leg.refers) == 1
+    has_claim = destination == "sales"
+    assert ("claims.may_transfer" in world.journal.steps) is not has_claim, "it has the claim of its Signal"
 
 
 async def test_a_call_that_another_node_has_taken_over_ends_without_a_signal() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sipbridge import errors
 from sipbridge.calls import outcomes
-from sipbridge.calls.endings import BROKEN, CALLER_HUNG_UP, ENDINGS
+from sipbridge.calls.endings import BROKEN, CALLER_HUNG_UP, ENDINGS, TAKEN_OVER
 from sipbridge.calls.outcomes import HandoffReason
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.handoffs.record import HandoffState
@@ -52,6 +52,7 @@ def test_every_result_of_a_transfer_is_explained() -> None:
         outcomes.RELEASED_BY_PEER,
         outcomes.TAKEN_BACK.reason,
         outcomes.REFER_NOT_SENT.reason,
+        TAKEN_OVER.reason,
         outcomes.INVITE_ANSWERED.reason,
         outcomes.INVITE_NO_ANSWER.reason,
         outcomes.INVITE_REFUSED.reason,

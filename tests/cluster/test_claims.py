@@ -36,9 +36,15 @@ async def never(_call_id: str) -> bool:
     return False
 
 
-def node(server: Any, *, is_safe: Callable[[str], Awaitable[bool]] = always, replicas: bool = False) -> Claims:  # noqa: ANN401 (a fake, too)
+def node(
+    server: Any,  # noqa: ANN401 (a fake, too)
+    *,
+    is_safe: Callable[[str], Awaitable[bool]] = always,
+    is_alive: bool = True,
+    replicas: bool = False,
+) -> Claims:
     """Return the claims of a node of its own."""
-    return Claims(server, Lease(server, "node", 15), is_safe, lambda: replicas)
+    return Claims(server, Lease(server, "node", 15), is_safe, lambda: is_alive, lambda: replicas)
 
 
 async def test_the_first_node_may_signal_and_no_other_one(server: Server) -> None:
@@ -85,7 +91,9 @@ async def test_a_late_result_of_an_earlier_attempt_changes_nothing(server: Serve
 async def test_a_node_that_counts_as_dead_claims_nothing(server: Server, redis: RedisServer) -> None:
     lease = Lease(server, "node", 15)
     redis.run("SET", keys.RESCUE + lease.epoch, "another")
-    assert await Claims(server, lease, always, lambda: False).claim(RECORD) is UNDELIVERED, "so the caller gets BYE"
+    assert await Claims(server, lease, always, lambda: True, lambda: False).claim(RECORD) is UNDELIVERED, (
+        "so the caller gets BYE"
+    )
     assert redis.run("EXISTS", CLAIM) == 0
 
 
@@ -180,3 +188,42 @@ async def test_the_results_of_many_signals_go_together(server: Server, redis: Re
     async with asyncio.timeout(30):
         while {redis.run("HGET", keys.claim("acme", each.call_id), "result") for each in records} != {"accepted"}:  # noqa: ASYNC110 (there is no notification)
             await asyncio.sleep(0.01)
+
+
+# ---------------------------------------------------------------- callers who are moved without a Signal
+
+
+class NoRedis:
+    """A Redis that does not respond."""
+
+    async def run(self, *_: object, **__: object) -> list[Any]:
+        raise StoreError("Redis: no connection")
+
+
+async def test_a_node_that_is_alive_transfers_a_caller_without_asking_redis() -> None:
+    assert await node(NoRedis(), is_safe=never).may_transfer(RECORD)
+
+
+async def test_a_node_that_may_have_been_taken_over_transfers_no_caller_who_is_signalled(server: Server) -> None:
+    woken, rescuer = node(server, is_alive=False), node(server)
+    assert await woken.may_transfer(RECORD)
+    assert await rescuer.claim(RECORD) is DUPLICATE, "nor does its rescuer signal one who is transferred"
+    other = make_record("call-2")
+    assert await rescuer.claim(other) is None
+    assert not await woken.may_transfer(other)
+
+
+async def test_a_node_that_was_taken_over_transfers_no_caller(server: Server, redis: RedisServer) -> None:
+    lease = Lease(server, "node", 15)
+    redis.run("SET", keys.RESCUE + lease.epoch, "rescuer")
+    assert not await Claims(server, lease, always, lambda: False, lambda: False).may_transfer(RECORD)
+    woken = node(server)
+    woken.give_up([RECORD.call_id])
+    assert not await woken.may_transfer(RECORD)
+
+
+@pytest.mark.parametrize(("is_safe", "may"), [(always, True), (never, False)])
+async def test_without_redis_the_rescuers_of_a_node_decide_if_it_may_transfer_a_caller(
+    is_safe: Callable[[str], Awaitable[bool]], *, may: bool
+) -> None:
+    assert await node(NoRedis(), is_safe=is_safe, is_alive=False).may_transfer(RECORD) is may

@@ -127,7 +127,7 @@ async def dead(server: Server, redis: RedisServer) -> Dead:
     journal = SharedJournal(FakeCallJournal(Journal()), calls)
     for call_id in ("talking", "signalled", "claimed", "undelivered", "hung-up", "over"):
         assert await journal.begin(make_record(call_id), {"X-Line": "gold"})
-    claims = Claims(server, lease, always, lambda: False)
+    claims = Claims(server, lease, always, lambda: True, lambda: False)
     for call_id, result in (("signalled", SignalResult.ACCEPTED), ("undelivered", SignalResult.UNDELIVERED)):
         await claims.claim(make_record(call_id))
         claims.settle(make_record(call_id), result)
@@ -284,7 +284,7 @@ async def test_calls_whose_signal_does_not_arrive_are_left_to_a_rescuer_that_rea
 async def test_the_next_rescuer_knows_that_a_signal_did_not_arrive(server: Server, dead: Dead) -> None:
     """Its claim says so, or else the contact would count as signalled."""
     first, second = await rescuer(server), await rescuer(server, "second")
-    claims = Claims(server, first.lease, always, lambda: False)
+    claims = Claims(server, first.lease, always, lambda: True, lambda: False)
     record = make_record("talking")
 
     async def try_in_vain() -> None:

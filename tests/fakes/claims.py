@@ -19,6 +19,10 @@ class FakeClaims:
         await self._journal.reach("claims.claim")
         return self.instead
 
+    async def may_transfer(self, record: CallRecord) -> bool:  # noqa: ARG002 (the Protocol has it)
+        await self._journal.reach("claims.may_transfer")
+        return self.instead is None
+
     def settle(self, record: CallRecord, result: SignalResult) -> None:  # noqa: ARG002 (the Protocol has it)
         self._journal.note(f"claims.settle {result}")
 

@@ -1,4 +1,4 @@
-"""The seam between calls and `cluster`: which node signals a contact."""
+"""The seam between calls and `cluster`: which node signals a contact, or moves its caller."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ class SignalClaims(Protocol):
 
         Otherwise return the result that it gets instead: `DUPLICATE` if another node has claimed it, `UNDELIVERED` if
         this node cannot know that.
+        """
+
+    async def may_transfer(self, record: CallRecord) -> bool:
+        """Return True if this node may move a caller whose contact it has not signalled, right before it does.
+
+        That costs nothing while no other node can have taken the call over.
         """
 
     def settle(self, record: CallRecord, result: SignalResult) -> None:

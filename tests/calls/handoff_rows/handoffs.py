@@ -8,6 +8,7 @@ from typing import NamedTuple
 from sipbridge.calls.endings import (
     BROKEN,
     CALLER_HUNG_UP,
+    TAKEN_OVER,
 )
 from sipbridge.calls.outcomes import (
     INVITE_ANSWERED,
@@ -210,6 +211,11 @@ TRANSFERS = (
     TransferRow(
         (REFER_NOT_SENT,),
         "PJSIP did not send the REFER",
+        "no: falls back to release",
+    ),
+    TransferRow(
+        (TAKEN_OVER.outcome,),
+        "nothing was sent: another node may have [taken the call over](cluster.md#open-calls-and-takeover)",
         "no: falls back to release",
     ),
     TransferRow(

@@ -123,6 +123,12 @@ FINAL_STATES = (
     ),
     FinalState(
         HandoffState.FAILED,
+        (TAKEN_OVER.outcome,),
+        "no Signal was wanted, and another node may have taken the call over",
+        confirmed=False,
+    ),
+    FinalState(
+        HandoffState.FAILED,
         (TAKEN_BACK,),
         "the agent got the caller back",
         confirmed=False,
