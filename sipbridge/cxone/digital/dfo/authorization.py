@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from sipbridge.cxone.digital.dfo.connection import Connection, GatewayError, GatewayLost
-from sipbridge.cxone.digital.dfo.frames import FrameMaker
+from sipbridge.cxone.digital.dfo.frames import FrameMaker, Person
 from sipbridge.cxone.digital.dfo.parts import GatewayParts
 from sipbridge.cxone.digital.dfo.rest import SessionToken
 from sipbridge.cxone.digital.values import Json, object_of, seconds_of, text_of
@@ -38,6 +38,16 @@ class Authorization:
         self._is_known = resumed
         self._refusals = 0
         self._renewal: asyncio.TimerHandle | None = None
+
+    async def session_token(self, person: Person) -> SessionToken:
+        """Get a token of a secured session. Raises `ChannelRefused` if it is refused for good, and `GatewayLost`."""
+        try:
+            token = await self._parts.session_token(person)
+        except ChannelRefused:
+            self._note_refusal()
+            raise GatewayLost("the token service refused the customer") from None
+        self._refusals = 0
+        return token
 
     async def begin(self, connection: Connection, session_token: SessionToken | None, *, secured: bool | None) -> None:
         """Authorize on a new connection. That of a secured session is authorized by its token already.
@@ -71,9 +81,12 @@ class Authorization:
         if error.code in _REFUSED:
             raise ChannelRefused("refused") from None
         if error.code in _NOT_AUTHORIZED:
-            self._refusals += 1
-            if self._refusals >= MAX_REFUSALS:
-                raise ChannelRefused("not_authorized") from None
+            self._note_refusal()
+
+    def _note_refusal(self) -> None:
+        self._refusals += 1
+        if self._refusals >= MAX_REFUSALS:
+            raise ChannelRefused("not_authorized") from None
 
     def _use_access_token(self, given: Json, connection: Connection) -> None:
         token = text_of(given.get("token"))

@@ -83,21 +83,35 @@ class DfoSession:
 
     async def _connect(self) -> None:
         """Open a connection, authorize the customer and recover the thread. Raises if that fails."""
-        info = await self._parts.info()
-        if self._identity.learn(info):
-            self.keep_identity()
+        await self._learn_settings()
         # A new chat has nothing to recover, and does not wait for those that have.
         async with self._parts.recoveries if self._has_thread else nullcontext():
             await self._open()
 
+    async def _learn_settings(self) -> None:
+        """Learn the channel's settings. Raises `ChannelRefused` if CXone has never known the channel.
+
+        A channel that CXone has known is not given up for a gateway that starts and does not know it yet.
+        """
+        try:
+            info = await self._parts.info()
+        except ChannelRefused as refusal:
+            if self._identity.livechat is None and not self._knows_thread:
+                raise
+            self.fault("no_channel_info", f"the settings of the channel are not known: {refusal.reason}")
+        else:
+            if self._identity.learn(info):
+                self.keep_identity()
+
     async def _open(self) -> None:
-        token = await self._parts.session_token(self._identity.person) if self._identity.secured else None
+        secured = self._identity.secured
+        token = await self._authorization.session_token(self._identity.person) if secured else None
         connection = Connection(self._inbound.push, self.fault, self._parts.may_send)
         self._connection = connection
         # What happens before the thread is recovered is newer than what the recovery brings.
         self._inbound.hold()
         await self._parts.open(self._identity.person, token, connection)
-        await self._authorization.begin(connection, token, secured=self._identity.secured)
+        await self._authorization.begin(connection, token, secured=secured)
         if self._has_thread:
             await self._recover(connection)
 

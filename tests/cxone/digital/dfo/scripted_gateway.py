@@ -21,7 +21,7 @@ from sipbridge.cxone.digital.dfo.frames import Person, interpret
 from sipbridge.cxone.digital.dfo.parts import GatewayParts
 from sipbridge.cxone.digital.dfo.rest import ChannelInfo, SessionToken
 from sipbridge.cxone.digital.dfo.session import DfoSession
-from sipbridge.errors import AttachmentError, HttpError
+from sipbridge.errors import AttachmentError, ChannelRefused, HttpError
 from sipbridge.handoffs.record import HandoffRecord, HandoffState
 
 Json = dict[str, Any]
@@ -79,6 +79,8 @@ class Gateway:
     frames: list[Json] = field(default_factory=list)
     queries: list[str] = field(default_factory=list)
     tokens: int = 0
+    info_refusals: int = 0  # of the next requests for the settings
+    token_refusals: int = 0
     token_seconds: float = 3600
     uploads: list[str] = field(default_factory=list)
     bodies: dict[str, Json] = field(default_factory=dict)
@@ -87,6 +89,9 @@ class Gateway:
     # ------------------------------------------------------------ GatewayRest
 
     async def info(self) -> ChannelInfo:
+        if self.info_refusals:
+            self.info_refusals -= 1
+            raise ChannelRefused("unknown_channel")
         if self.info_found is None:
             raise HttpError("the settings are not there")
         return self.info_found
@@ -95,6 +100,9 @@ class Gateway:
         return Availability(self.online)  # type: ignore[arg-type]  # one of its words
 
     async def session_token(self, _person: Person) -> SessionToken:
+        if self.token_refusals:
+            self.token_refusals -= 1
+            raise ChannelRefused("not_authorized")
         self.tokens += 1
         return SessionToken(f"token-{self.tokens}", self.token_seconds)
 

@@ -221,6 +221,26 @@ async def test_kind_of_a_chat_is_kept_and_not_guessed() -> None:
         assert run.gateway.types[-1] == "RecoverLivechat"
 
 
+async def test_channel_that_cxone_never_knew_fails_the_chat() -> None:
+    async with running(Gateway(info_refusals=1)) as run:
+        await asyncio.wait_for(run.running, 5)
+        assert run.of(h.ChannelFailed) == [h.ChannelFailed("unknown_channel")]
+        assert run.gateway.queries == []
+
+
+@pytest.mark.parametrize("state", [{"livechat": False, "secured": False}, {"contact_id": "4711"}])
+async def test_chat_outlives_a_gateway_that_does_not_know_its_channel_for_a_moment(state: dict[str, object]) -> None:
+    gateway = Gateway(info_refusals=1)
+    async with running(gateway, record(channel_state=state), resumed=True) as run:
+        await run.connected()
+        assert run.faults == ["no_channel_info"]
+        gateway.info_refusals = 1
+        gateway.drop()
+        await run.connected(2)
+        assert await run.send("still here") == ("delivered", "")
+        assert run.of(h.ChannelFailed) == []
+
+
 async def test_first_message_of_an_offline_livechat_fails() -> None:
     async with running(Gateway(ChannelInfo(livechat=True), online="offline")) as run:
         assert await run.send("Hello", opens=True) == ("failed", "offline")
@@ -313,6 +333,20 @@ async def test_secured_session_has_its_token_in_the_query_and_no_register_frame(
         tokens = [parse_qs(query)["transactionToken"] for query in run.gateway.queries]
         assert tokens == [["token-1"], ["token-2"]]
         assert all("customerId" not in query for query in run.gateway.queries)
+
+
+async def test_token_of_a_secured_session_is_requested_three_times() -> None:
+    gateway = Gateway(ChannelInfo(livechat=False, secured=True))
+    async with running(gateway) as run:
+        await run.connected()
+        for refusals in (2, 3):  # one after the other
+            gateway.token_refusals = refusals
+            gateway.drop()
+            if refusals == 2:
+                await run.connected(2)
+        await asyncio.wait_for(run.running, 5)
+        assert run.of(h.ChannelFailed) == [h.ChannelFailed("not_authorized")]
+        assert gateway.tokens == 2
 
 
 async def test_token_of_a_secured_session_is_renewed_by_another_connection_before_it_expires() -> None:
