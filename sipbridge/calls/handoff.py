@@ -10,7 +10,7 @@ from sipbridge.aio import cancel_and_wait
 from sipbridge.calls.call import Call
 from sipbridge.calls.endings import TAKEN_OVER, Ending
 from sipbridge.calls.events import HandoffFinished, HandoffStage, HandoffStarted, SignalSent, SignalWithheld
-from sipbridge.calls.leg_end import caller_hung_up, hang_up
+from sipbridge.calls.leg_end import caller_hung_up, check_caller, hang_up
 from sipbridge.calls.outcomes import (
     AGENT_LOST,
     CUT_OFF,
@@ -55,7 +55,7 @@ async def hand_off(call: Call, plan: HandoffPlan) -> Outcome | None:
         call.hold_audio.start(call.hold_clip)
         await _store_record(call, plan)
         await _post_transcript(call)
-        _check_leg(call)
+        await check_caller(call)
     except LegEnded:
         return _finish(call, plan, began_at, None, abandon(call))
     finally:
@@ -108,7 +108,7 @@ async def end_conversation(call: Call, ending: Ending) -> Outcome:
 async def _conclude(call: Call) -> None:
     """Let the agent finish, post the transcript, and send `end_signal`. Raises `LegEnded`."""
     await _play_out(call)
-    _check_leg(call)
+    await check_caller(call)
     if call.project_config.handoff.post_transcript and not call.signalled:
         await call.centre.post_transcript(call.record, escalated=False)
     if call.project_config.handoff.end_signal:
@@ -195,11 +195,6 @@ async def _post_transcript(call: Call) -> None:
     started_at = time.monotonic()
     posted = await call.centre.post_transcript(call.record, escalated=True)
     _emit_stage(call, "transcript", started_at, DONE if posted else TRANSCRIPT_FAILED)
-
-
-def _check_leg(call: Call) -> None:
-    if call.leg.ended.done():
-        raise LegEnded("the caller has hung up")
 
 
 async def _send_signal(call: Call, plan: HandoffPlan | None, purpose: str) -> SignalResult:

@@ -14,6 +14,7 @@ from sipbridge.aio import resolve_futures, wait_any
 from sipbridge.calls.call import Call
 from sipbridge.calls.model import EndedBy, LegEnd
 from sipbridge.calls.ports.sip import Headers
+from sipbridge.errors import LegEnded
 
 # A disk that hangs delays no BYE for longer. The native layer holds the caller's BYE for the same time.
 JOURNAL_SECONDS = 0.1
@@ -37,10 +38,16 @@ async def hang_up(call: Call, sip_status: int = 200, headers: Headers | None = N
     try:
         if call.leg_end_due and not call.signalled and not call.leg.ended.done():
             await _journal_before_bye(call)
-        if call.bye_held:
-            await wait_any(call.leg.ended, timeout=HELD_SECONDS)
+        await _wait_for_held_bye(call)
     finally:
         await call.leg.hang_up(sip_status, headers)
+
+
+async def check_caller(call: Call) -> None:
+    """Raise `LegEnded` if the caller has hung up, also if their BYE still waits for the journal."""
+    await _wait_for_held_bye(call)
+    if call.leg.ended.done():
+        raise LegEnded("the caller has hung up")
 
 
 def caller_hung_up(call: Call) -> bool:
@@ -53,6 +60,11 @@ def ended_by(call: Call, leg_end: LegEnd) -> EndedBy:
     if caller_hung_up(call):
         return "caller"
     return call.record.ended_by or ("caller" if leg_end.by_peer else "bridge")
+
+
+async def _wait_for_held_bye(call: Call) -> None:
+    if call.bye_held:
+        await wait_any(call.leg.ended, timeout=HELD_SECONDS)
 
 
 async def _journal_before_bye(call: Call) -> None:

@@ -226,6 +226,31 @@ async def test_no_bye_of_ours_crosses_the_callers_while_that_waits_for_the_journ
     assert (record.ended_by, record.reason) == ("caller", "caller_hung_up")
 
 
+@pytest.mark.parametrize("hands_off", [True, False])
+async def test_a_callers_bye_that_waits_for_the_journal_stops_the_signal(
+    monkeypatch: pytest.MonkeyPatch, *, hands_off: bool
+) -> None:
+    monkeypatch.setattr("sipbridge.calls.leg_end.HELD_SECONDS", 100)
+    world = World(handoff={"end_signal": {"p1": "End"}})
+    await world.start_conversation()
+
+    def hang_up() -> None:
+        assert world.leg.note_bye(lambda: None)
+        asyncio.get_running_loop().call_later(0.02, world.leg.far_end_hangs_up)
+
+    world.journal.when("agent.finish_speaking", hang_up)
+    if hands_off:
+        world.request_handoff()
+    else:
+        world.conversation.ends()
+    record = await world.finish()
+    assert world.centre.signals == []
+    assert (record.ended_by, record.reason) == ("caller", "caller_hung_up")
+    if hands_off:
+        assert record.handoff is not None
+        assert (record.handoff.state, record.handoff.transfer) == (HandoffState.FAILED, "caller_hung_up")
+
+
 async def test_a_held_bye_that_does_not_end_the_leg_delays_ours_only_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sipbridge.calls.leg_end.HELD_SECONDS", 0.01)
     world = World(handoff={"end_signal": {}})
