@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
+from weakref import WeakMethod
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 
 async def wait_any(*awaited: asyncio.Future[Any], timeout: float | None = None) -> None:  # noqa: ASYNC109 (as asyncio.wait)
@@ -111,6 +113,23 @@ def independent_task(work: Coroutine[object, object, T]) -> asyncio.Task[T]:
 def _retrieve(task: asyncio.Task[Any]) -> None:
     if not task.cancelled():
         task.exception()
+
+
+def weakly(method: Callable[P, T]) -> Callable[P, T]:
+    """Return a bound method that does not keep its object in memory.
+
+    An object gives it to its own parts. They would refer to it, and it to them: a cycle, for which memory waits until
+    the garbage collector runs. Without the object a call raises `ReferenceError`.
+    """
+    reference = WeakMethod(method)
+
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        bound = reference()
+        if bound is None:
+            raise ReferenceError("the object of the method was freed")
+        return bound(*args, **kwargs)
+
+    return call
 
 
 def resolve_futures(futures: Sequence[asyncio.Future[T]], result: T | Exception) -> None:

@@ -3,11 +3,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import weakref
 from typing import Any
 
 import pytest
 
-from sipbridge.aio import BackgroundTasks, cancel_and_wait, independent_task, interrupt_on, resolve_futures, wait_any
+from sipbridge.aio import (
+    BackgroundTasks,
+    cancel_and_wait,
+    independent_task,
+    interrupt_on,
+    resolve_futures,
+    wait_any,
+    weakly,
+)
 
 
 async def test_wait_any_returns_when_the_first_future_is_done() -> None:
@@ -355,3 +364,30 @@ class TestIndependentTask:
 
         with pytest.raises(ValueError, match="it failed"):
             await asyncio.shield(independent_task(work()))
+
+
+class Whole:
+    """An object with a part that calls it."""
+
+    def __init__(self) -> None:
+        self.part = weakly(self.add)
+        self.called: list[int] = []
+
+    def add(self, number: int, *, twice: bool = False) -> int:
+        self.called.append(number)
+        return number * (2 if twice else 1)
+
+
+def test_a_weak_method_calls_its_object_and_does_not_keep_it() -> None:
+    whole = Whole()
+    part = whole.part
+    assert (part(2), part(3, twice=True), whole.called) == (2, 6, [2, 3])
+    gc.disable()
+    try:
+        freed = weakref.ref(whole)
+        del whole
+        assert freed() is None
+        with pytest.raises(ReferenceError):
+            part(1)
+    finally:
+        gc.enable()

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from sipbridge.aio import wait_any
+from sipbridge.aio import wait_any, weakly
 from sipbridge.chats.context import ChatContext
 from sipbridge.chats.delivery import Letter, Outbox
 from sipbridge.chats.happenings import EndRequested, Inbox
@@ -61,9 +61,9 @@ class Chat:
         self.inbox = Inbox()
         self.limits = TimeLimits(settings, self.inbox)
         self.session: ChannelSession = channel.session(
-            stored.record, resumed=resumed, report=self.inbox.put, is_new=self.is_new
+            stored.record, resumed=resumed, report=self.inbox.put, is_new=weakly(self.is_new)
         )
-        self.inbox.throttle = self.session.throttle
+        self.inbox.throttle = weakly(self.session.throttle)
         self.outbox = Outbox(self.session, self.inbox.put)
         self.steps = Steps(stored.record.uid, context.store, self.inbox.put)
         self._digests = {message.id: message.digest for message in stored.messages}

@@ -164,6 +164,7 @@ async def _take_leave(chat: Chat, end: ChatEnd) -> None:
     try:
         await _settle_until_notified(chat)
     finally:
+        chat.inbox.stop_clock()
         await cancel_and_wait(notifying)
 
 

@@ -184,11 +184,14 @@ class Run:
 
 @asynccontextmanager
 async def site(folder: Path, channel: dict[str, Any], **chat: Any) -> AsyncIterator[Site]:  # noqa: ANN401 (keys of the chat section)
-    """Run the simulator. `channel` has the settings of the one channel; {url} in them is the simulator's."""
+    """Run the simulator. `channel` has the settings of the one channel; in them, {url} and {host} are its own."""
     app = make_app()
     async with TestServer(app) as server:
         url = str(server.make_url("")).rstrip("/")
-        filled = {key: value.format(url=url) if isinstance(value, str) else value for key, value in channel.items()}
+        filled = {
+            key: value.format(url=url, host=server.host + f":{server.port}") if isinstance(value, str) else value
+            for key, value in channel.items()
+        }
         yield Site(url, app, folder, filled, chat)
 
 

@@ -6,7 +6,9 @@ import asyncio
 import random
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 
+from sipbridge.aio import weakly
 from sipbridge.chats.happenings import AgentJoined, AgentLeft, ChannelStateChanged, ChannelUnreachable, ContactClosed
 from sipbridge.chats.model import ChatRecord, DeliveryStatus
 from sipbridge.chats.ports import BoxMessage, Outgoing, Report
@@ -45,19 +47,19 @@ class ByocSession:
         self._resumed = resumed
         self.report = report
         self.thread_id = record.derived_id("thread")
-        self._agent_messages = AgentMessages(record, report, is_new, self._messages_at_cxone, parts.fetch, self._fault)
+        self._fault = partial(parts.fault, record)
+        at_cxone = weakly(self._messages_at_cxone)
+        self._agent_messages = AgentMessages(record, report, is_new, at_cxone, parts.fetch, self._fault)
         self._contact_id = text_of(record.channel_state.get("contact_id"))
         self._is_open = asyncio.Event()  # CXone has a message, so there is a contact
         self._throttled_until = 0.0
         self._looks_at = 0.0
         self._allowance = Allowance(TYPING_AT_ONCE, TYPING_PER_MINUTE)
-        self._typing = Typing(self._show_typing, parts.background.start, self._fault, self._may_show_typing)
+        show, may_show = weakly(self._show_typing), weakly(self._may_show_typing)
+        self._typing = Typing(show, parts.background.start, self._fault, may_show)
         self._posted_ids: set[str] = set()  # messages that CXone may have
         if self._contact_id:
             self._is_open.set()
-
-    def _fault(self, word: str, message: str) -> None:
-        self._parts.fault(self._record, word, message)
 
     # ------------------------------------------------------------ from the human agent
 

@@ -92,7 +92,7 @@ class Connection(WSListener):
             return await reply
         finally:
             timer.cancel()
-            del self._requests[event_id]
+            del self._requests[event_id], reply  # else its error refers to this frame, and the frame to the error
 
     def deliver(self, frame: Frame) -> None:
         """Give a reply or an error to the request that it is for. Others are faults, and pushes are passed on."""

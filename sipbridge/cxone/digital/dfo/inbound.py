@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -55,7 +56,7 @@ class Inbound:
         self.is_over = False
         self.own_messages: set[str] = set()
         self._identity = identity
-        self._owner = owner
+        self._owner: Owner = weakref.proxy(owner)  # which refers to this
         self._report = report
         self._is_new = is_new
         self._seen: set[str] = set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 
+from sipbridge.aio import weakly
 from sipbridge.chats.attachments import CheckAttachment
 from sipbridge.chats.model import ChatRecord, DeliveryStatus
 from sipbridge.chats.ports import Outgoing, Report
@@ -43,7 +44,7 @@ class PatronSession:
         self._connection = PatronConnection(rest, record, self._inbound, report, fault)
         self._state = self._connection.state
         self._in_doubt = ""  # the id of the last text that CXone may have
-        self._typing = Typing(self._show_typing, background, fault)
+        self._typing = Typing(weakly(self._show_typing), background, fault)
 
     async def run(self) -> None:
         """Start the chat unless it was started before, then poll it until it is over."""
