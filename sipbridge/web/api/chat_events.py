@@ -15,7 +15,7 @@ from sipbridge.chats.model import ChatEvent
 from sipbridge.config import matches_any
 from sipbridge.errors import BadRequest, NotFound
 from sipbridge.web.api.chat_schemas import ChatStreamMessage
-from sipbridge.web.api.events import LAST_EVENT_ID, PING_SECONDS, SEND_SECONDS
+from sipbridge.web.api.events import LAST_EVENT_ID, PING_SECONDS, SEND_SECONDS, STREAM_ENDS
 from sipbridge.web.api.operation import NO_SUCH_CHAT, Empty, Operation, RequestContext, Response
 from sipbridge.web.server.auth import KEY_HEADER, Access
 from sipbridge.web.server.readers import Reader
@@ -56,7 +56,7 @@ async def stream_chat_events(context: RequestContext[ChatEventsQuery, Empty]) ->
             following,
             sse_response(context.request, ping_interval=PING_SECONDS, send_timeout=SEND_SECONDS) as stream,
         ):
-            with suppress(ConnectionError, TimeoutError):
+            with suppress(*STREAM_ENDS):
                 async for event in _events(context, record.uid, reader, after, ended=record.state.is_final):
                     sequence = None if event.sequence is None else str(event.sequence)
                     await stream.send(event.to_json(), event=event.type.value, id=sequence)

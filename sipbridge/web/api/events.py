@@ -19,6 +19,9 @@ from sipbridge.web.server.readers import Reader
 LAST_EVENT_ID = "Last-Event-ID"
 PING_SECONDS = 15.0
 SEND_SECONDS = 30.0  # a reader that reads nothing for this long is disconnected
+# What ends a stream: the reader has left or is too slow, or the store fails, and the reader resumes later. The response
+# has begun by then, so an error would be written into it.
+STREAM_ENDS = (ConnectionError, TimeoutError, StoreError)
 
 
 async def stream_events(context: RequestContext[Empty, Empty]) -> web.StreamResponse:
@@ -35,7 +38,7 @@ async def stream_events(context: RequestContext[Empty, Empty]) -> web.StreamResp
             log.follow_calls(context.client, context.project),
             sse_response(context.request, ping_interval=PING_SECONDS, send_timeout=SEND_SECONDS) as stream,
         ):
-            with suppress(ConnectionError, TimeoutError, StoreError):
+            with suppress(*STREAM_ENDS):
                 async for notice in _notices(context, reader, after):
                     if not _is_still_authorized(context):
                         break

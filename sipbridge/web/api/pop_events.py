@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 from sipbridge.calls.model import CallRecord
 from sipbridge.chats.model import ChatRecord
 from sipbridge.errors import BadRequest, NotFound
-from sipbridge.web.api.events import PING_SECONDS, SEND_SECONDS
+from sipbridge.web.api.events import PING_SECONDS, SEND_SECONDS, STREAM_ENDS
 from sipbridge.web.api.handoff_state import find_handoff
 from sipbridge.web.api.operation import Empty, Operation, RequestContext, Response
 from sipbridge.web.api.schemas import PageUpdateMessage
@@ -61,7 +61,7 @@ async def stream_pop_events(context: RequestContext[PopEventsQuery, Empty]) -> w
             if following is not None:
                 found = await find_handoff(deps, *key)  # it may have changed before that
             async with sse_response(request, ping_interval=PING_SECONDS, send_timeout=SEND_SECONDS) as stream:
-                with suppress(ConnectionError, TimeoutError):
+                with suppress(*STREAM_ENDS):
                     await _send_updates(context, stream, found.record, watcher, shown, target.expires_at)
     return stream
 

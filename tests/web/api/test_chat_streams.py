@@ -11,8 +11,9 @@ import aiohttp
 import pytest
 
 from sipbridge.chats import happenings as h
-from sipbridge.chats.model import ChatEventType, ChatRecord
+from sipbridge.chats.model import ChatEvent, ChatEventType, ChatRecord
 from sipbridge.chats.ports import ChatChange
+from sipbridge.errors import StoreError
 from sipbridge.web.server import connections, slots
 from tests.chats.world import CLIENT, PROJECT
 from tests.store.chats.chats import make_chat
@@ -107,6 +108,25 @@ async def test_stream_ends_once_the_chat_goes_on_at_another_node(bridge: ChatBri
         await bridge.world.until(lambda: record.uid in bridge.deps().chats.feed)
         bridge.deps().chats.feed.end(record.uid)
         assert b"event:" not in await reading.read()
+
+
+async def test_stream_ends_without_a_second_response_if_the_store_fails(
+    bridge: ChatBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await bridge.start("c1"))[0] == 202
+    await bridge.world.event("handoff_accepted")
+    real = bridge.world.store.events
+
+    async def fail_after_a_page(uid: str, *, after: int, limit: int = 500) -> list[ChatEvent]:
+        if after:
+            raise StoreError("Redis has not responded")
+        return await real(uid, after=after, limit=limit)
+
+    monkeypatch.setattr(bridge.world.store, "events", fail_after_a_page)
+    async with AsyncExitStack() as stack, asyncio.timeout(5):
+        body = await (await stream(stack, bridge, "c1")).read()
+        assert body.count(b"event: handoff_accepted") == 1
+        assert b"HTTP/" not in body
 
 
 async def begin_elsewhere(bridge: ChatBridge) -> ChatRecord:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
 from sipbridge.chats import happenings as h
+from sipbridge.errors import StoreError
 from sipbridge.web.api import pop_events
 from tests.chats.world import ANNA, message
 from tests.harness.web.browser import opened_page
@@ -53,6 +55,20 @@ async def test_the_page_of_a_chat_shows_the_customer_and_the_state(bridge: ChatB
     _, _, page = await fetch(bridge, path)
     assert "The chat is over Waited" in " ".join(Tags(page).text.split())
     assert "data-events" not in page
+
+
+async def test_the_stream_of_a_page_ends_without_a_second_response_if_the_store_fails(
+    bridge: ChatBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = await start(bridge)
+
+    async def fail(_uid: str) -> NoReturn:
+        raise StoreError("Redis has not responded")
+
+    monkeypatch.setattr(bridge.world.store, "read", fail)
+    async with asyncio.timeout(5), bridge.session.get(f"{bridge.base}{path}/events") as response:
+        assert response.status == 200
+        assert b"HTTP/" not in await response.read()
 
 
 async def test_no_value_of_a_chat_becomes_markup(bridge: ChatBridge) -> None:
