@@ -8,6 +8,7 @@ import logging
 import os
 import resource
 import signal
+import threading
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from pathlib import Path
 import click
 import uvloop
 
-from sipbridge import __version__, file_descriptors, thread_names, thread_priority
+from sipbridge import __version__, file_descriptors, thread_priority, thread_start
 from sipbridge.app.cluster_wiring import recover_own, start_cluster
 from sipbridge.app.health import HealthMonitor
 from sipbridge.app.preflight import find_all_warnings, read_config
@@ -33,6 +34,7 @@ from sipbridge.calls.session import run_call
 from sipbridge.chats.context import ChatContext
 from sipbridge.config import Config
 from sipbridge.errors import ConfigError, SipbridgeError, StartupError
+from sipbridge.shared_core import SharedCore
 from sipbridge.telemetry import LogFormat, configure_logging, level_from
 from sipbridge.terminal import Style
 from sipbridge.web import ReloadReport
@@ -52,7 +54,7 @@ def main(file: Path, log_format: LogFormat = "json") -> int:
     """
     # A core dump would hold every secret of the configuration, and what callers say.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    thread_names.pass_to_kernel()
+    thread_start.prepare()
     with configure_logging(_log_level(), log_format=log_format):
         try:
             config = read_config(file)
@@ -121,7 +123,8 @@ class Service:
         self._reloader.warm_up(bridge.live_config.latest.centres.values())
         _relieve_collector()
         # Not before: a start, or one that fails, must not hold up other programs.
-        thread_priority.ask_for_real_time()
+        if thread_priority.ask_for_real_time():
+            core.background.start(SharedCore([threading.main_thread(), bridge.user_agent.thread]).run())
         style = Style.of_output()
         click.echo(f"sipbridge {__version__} {style.green}ready{style.plain}: {bridge.addresses}")
         self._systemd.ready()

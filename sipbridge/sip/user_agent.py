@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -87,6 +88,11 @@ class UserAgent:
         self._pump.stop()
         self._lookups.close()
         await self._thread.stop()
+
+    @property
+    def thread(self) -> threading.Thread:
+        """The SIP thread, once it has been started."""
+        return self._thread.thread
 
     async def read_certificates(self, tls: TlsConfig) -> TlsFileCopies:
         """Copy the files of `sip.tls` into memory, for `use_certificates`; none without a tls:// address.
