@@ -333,6 +333,10 @@ class StoreError(SipbridgeError):
     """The store could not write or read a record."""
 
 
+class StoreSilent(StoreError):
+    """The store has not responded in time, or not yet: it may in a moment."""
+
+
 class CallTakenOver(StoreError):
     """The record is that of another node, which has taken the call over."""
 

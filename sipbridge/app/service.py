@@ -35,6 +35,7 @@ from sipbridge.chats.context import ChatContext
 from sipbridge.config import Config
 from sipbridge.errors import ConfigError, SipbridgeError, StartupError
 from sipbridge.shared_core import SharedCore
+from sipbridge.store.start_wait import START_WAIT_SECONDS, StartWait
 from sipbridge.telemetry import LogFormat, configure_logging, level_from
 from sipbridge.terminal import Style
 from sipbridge.web import ReloadReport
@@ -107,7 +108,8 @@ class Service:
     async def _start(self, stack: AsyncExitStack) -> Bridge:
         self._handle_signals()
         core = self._core
-        bridge = await open_bridge(core, self._take_call, self, stack)
+        wait = StartWait(START_WAIT_SECONDS, lambda: self.draining)
+        bridge = await open_bridge(core, self._take_call, self, wait, stack)
         self._reloader = Reloader(
             self._read, bridge.live_config, self._versions_in_use, core.observe, core.metrics, core.background
         )

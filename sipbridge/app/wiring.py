@@ -33,6 +33,7 @@ from sipbridge.dns import Resolver
 from sipbridge.http import CONNECTIONS_PER_ORIGIN, HttpClient, is_public
 from sipbridge.sip.user_agent import UserAgent, pjsip_version
 from sipbridge.store import OnSettled, open_chat_store, open_journal, open_store
+from sipbridge.store.start_wait import StartWait
 from sipbridge.telemetry import ChatLog, Metrics, call_logs
 from sipbridge.telemetry.traces import CallTraces, ChatTraces, TraceExporter, make_exporter
 from sipbridge.web import (
@@ -107,7 +108,11 @@ class Bridge:
 
 
 async def open_bridge(
-    core: Core, on_call: Callable[[Leg, Admitted], None], controls: AdminControls, stack: AsyncExitStack
+    core: Core,
+    on_call: Callable[[Leg, Admitted], None],
+    controls: AdminControls,
+    wait: StartWait,
+    stack: AsyncExitStack,
 ) -> Bridge:
     """Open everything. `stack` closes it in reverse order. Raises `StartupError` or `ConfigError`."""
     config = core.config
@@ -127,10 +132,11 @@ async def open_bridge(
         config.node.id,
         on_settled=_on_settled(journal, lambda: deliveries),
         has_webhook=webhooks_of_calls.has,
+        wait=wait,
     )
     stack.push_async_callback(store.close)
     share_records(cluster, store)
-    chat_store = await open_chat_store(config.store, (lambda: cluster.lease.epoch) if cluster else None)
+    chat_store = await open_chat_store(config.store, (lambda: cluster.lease.epoch) if cluster else None, wait)
     stack.push_async_callback(chat_store.close)
     resolver = Resolver(asyncio.get_running_loop().time)
     stack.push_async_callback(resolver.close)
@@ -194,7 +200,7 @@ async def open_bridge(
     await live_config.load()
     if cluster is not None:
         stack.push_async_callback(cluster.stop)
-        await cluster.join(config.node.internal_url or url, http)
+        await cluster.join(config.node.internal_url or url, http, wait)
     deliveries.start()
     # Not once calls arrive: it holds up the event loop.
     use_huge_pages()

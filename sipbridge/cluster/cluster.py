@@ -28,6 +28,7 @@ from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import ConfigError, StoreError
 from sipbridge.http import HttpClient
 from sipbridge.store.redis.server import Server
+from sipbridge.store.start_wait import StartWait
 
 logger = logging.getLogger(__name__)
 
@@ -110,16 +111,20 @@ class Cluster:
         """Return the local journal together with the open calls in Redis."""
         return SharedJournal(local, self.open_calls)
 
-    async def join(self, url: str, http: HttpClient) -> None:
+    async def join(self, url: str, http: HttpClient, wait: StartWait | None = None) -> None:
         """Become a node that the others reach under `url`. Raises `ConfigError` if it does not fit the others."""
+        waiting = wait or StartWait()
         self.probes = Probes(http, self.lease, self.fleet, self._secret, time.monotonic)
         self.witnesses.http = http
         try:
-            await self._check_others(self.probes)
-            sent_at, day_time = time.monotonic(), time.time()
-            self._note_renewal(await self.lease.join(url), sent_at, day_time)
+            await waiting.until_it_responds(partial(self._check_others, self.probes))
+            await waiting.until_it_responds(partial(self._take_lease, url))
         except StoreError as error:
             raise ConfigError([f"store.url: the node cannot join the others: {error}"]) from error
+
+    async def _take_lease(self, url: str) -> None:
+        sent_at, day_time = time.monotonic(), time.time()
+        self._note_renewal(await self.lease.join(url), sent_at, day_time)
 
     def start(self, controls: NodeControls, chats: CarriedChats, open_store: OpenStore, recovery: Recovery) -> None:
         """Renew the lease from now on, take over nodes that die, and take waiting chats."""

@@ -15,6 +15,7 @@ from sipbridge.store.calls.settling import OnSettled
 from sipbridge.store.calls.store import SqliteStore
 from sipbridge.store.chats.store import SqliteChatStore
 from sipbridge.store.journal.journal import FileJournal
+from sipbridge.store.start_wait import StartWait
 
 
 def open_journal(config: StoreConfig) -> tuple[FileJournal, list[Unfinished]]:
@@ -29,9 +30,11 @@ async def open_store(
     *,
     on_settled: OnSettled | None = None,
     has_webhook: HasWebhook = has_none,
+    wait: StartWait | None = None,
 ) -> RecordStore:
     """Open the store of `store.url`. `node` is the id of this bridge; for the callbacks see `SqliteStore`.
 
+    A start may `wait` for Redis, while it does not respond.
     Raises `StartupError` or `ConfigError` if it cannot be used.
     """
     retention = timedelta(hours=config.retention_hours)
@@ -40,10 +43,14 @@ async def open_store(
     from sipbridge.store.redis.calls import RedisStore  # noqa: PLC0415 (7 MB, which SQLite does without)
 
     url = RedisUrl.parse(config.url)
-    return await RedisStore.open(url, node, retention=retention, on_settled=on_settled, has_webhook=has_webhook)
+    return await RedisStore.open(
+        url, node, retention=retention, on_settled=on_settled, has_webhook=has_webhook, wait=wait
+    )
 
 
-async def open_chat_store(config: StoreConfig, owner: Callable[[], str] | None) -> ChatStore:
+async def open_chat_store(
+    config: StoreConfig, owner: Callable[[], str] | None, wait: StartWait | None = None
+) -> ChatStore:
     """Open the store of chats, beside that of records; in Redis it is that of the node whose epoch `owner` returns.
 
     Raises `StartupError` or `ConfigError` if it cannot be used.
@@ -55,4 +62,4 @@ async def open_chat_store(config: StoreConfig, owner: Callable[[], str] | None) 
         raise StartupError("node.id: is missing; a store in Redis needs a name of this bridge")
     from sipbridge.store.redis.chats import RedisChatStore  # noqa: PLC0415 (as in open_store)
 
-    return await RedisChatStore.open(RedisUrl.parse(config.url), owner, retention=retention)
+    return await RedisChatStore.open(RedisUrl.parse(config.url), owner, retention=retention, wait=wait)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from sipbridge.cluster import Cluster
+from sipbridge.cluster.lease import LeaseState
 from sipbridge.errors import ConfigError
 from sipbridge.store.redis import keys
-from tests.cluster.nodes import PathTo, join, make_node
+from sipbridge.store.start_wait import StartWait
+from tests.cluster.nodes import NoPath, PathTo, join, make_node
 from tests.harness.programs.redis import RedisServer
 
 
@@ -42,3 +45,22 @@ async def test_nodes_that_do_not_share_the_secret_do_not_join(node: Cluster, own
         await join(stranger)
     await stranger.close()
     assert own_redis.run("HKEYS", keys.NODES) == [node.lease.epoch]
+
+
+async def test_a_node_waits_with_its_start_for_a_redis_that_is_silent(
+    node: Cluster, own_redis: RedisServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    second = make_node(own_redis, "node-b")
+    no_path: Any = NoPath()
+    own_redis.pause()
+    monkeypatch.setattr("sipbridge.cluster.lease.REDIS_SECONDS", 0.2)
+    joining = asyncio.create_task(second.join("http://node-b", no_path, StartWait(60)))
+    async with asyncio.timeout(30):
+        while "the start waits" not in caplog.text:  # noqa: ASYNC110 (there is no notification)
+            await asyncio.sleep(0.01)
+    monkeypatch.setattr("sipbridge.cluster.lease.REDIS_SECONDS", 30.0)
+    own_redis.resume()
+    await joining
+    assert second.lease.state is LeaseState.HELD
+    assert set(own_redis.run("HKEYS", keys.NODES)) == {node.lease.epoch, second.lease.epoch}
+    await second.close()

@@ -71,6 +71,22 @@ def handed_off(call: PlacedCall) -> bool:
     return len(call.signals()) == 1
 
 
+def test_a_start_waits_for_a_redis_that_is_silent(tmp_path: Path, cxone: Simulator, server: RedisServer) -> None:
+    def resume_when_it_waits() -> None:
+        wait_for(
+            lambda: b"start_waits" in b"".join(each.read_bytes() for each in tmp_path.glob("*.log")), "the wait", 50
+        )
+        server.resume()
+
+    server.pause()
+    resuming = threading.Thread(target=resume_when_it_waits)
+    resuming.start()
+    with shared(tmp_path, cxone, server) as trunk:
+        resuming.join()
+        trunk.bridge.program.logged("start_goes_on")
+        assert handed_off(trunk.call("release"))
+
+
 def test_a_record_is_found_by_the_next_run(tmp_path: Path, cxone: Simulator, server: RedisServer) -> None:
     with shared(tmp_path, cxone, server) as trunk:
         call = trunk.call("release")

@@ -27,6 +27,7 @@ from sipbridge.store.redis.call_writer import WaitingPut, Writer
 from sipbridge.store.redis.checks import check_and_take_term
 from sipbridge.store.redis.scripts import Command
 from sipbridge.store.redis.server import Server
+from sipbridge.store.start_wait import StartWait
 
 PUT_SECONDS = 0.3  # a call waits no longer for Redis
 PAGE = 100  # records per round trip
@@ -70,11 +71,12 @@ class RedisStore:
         retention: timedelta,
         on_settled: OnSettled | None = None,
         has_webhook: HasWebhook = has_none,
+        wait: StartWait | None = None,
     ) -> Self:
         """Connect. Raises `ConfigError` if Redis cannot be used."""
         server = Server(url)
         try:
-            term = await check_and_take_term(server, url)
+            term = await check_and_take_term(server, url, wait)
             return cls(server, term, node, retention=retention, on_settled=on_settled, has_webhook=has_webhook)
         except BaseException:
             await server.close()

@@ -22,6 +22,7 @@ from sipbridge.store.redis.checks import check_and_take_term
 from sipbridge.store.redis.scripts import READ_CHAT, Command
 from sipbridge.store.redis.server import Server
 from sipbridge.store.redis.streams import StreamEntry, Streams
+from sipbridge.store.start_wait import StartWait
 from sipbridge.store.tail import Tail
 
 logger = logging.getLogger(__name__)
@@ -44,11 +45,13 @@ class RedisChatStore:
         self._closed = False
 
     @classmethod
-    async def open(cls, url: RedisUrl, owner: Callable[[], str], *, retention: timedelta) -> Self:
+    async def open(
+        cls, url: RedisUrl, owner: Callable[[], str], *, retention: timedelta, wait: StartWait | None = None
+    ) -> Self:
         """Connect. Raises `ConfigError` if Redis cannot be used."""
         server = Server(url)
         try:
-            return cls(server, owner, await check_and_take_term(server, url), retention)
+            return cls(server, owner, await check_and_take_term(server, url, wait), retention)
         except BaseException:
             await server.close()
             raise

@@ -12,6 +12,7 @@ from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import ConfigError, StoreError
 from sipbridge.store.redis import keys, scripts
 from sipbridge.store.redis.server import Server
+from sipbridge.store.start_wait import StartWait
 
 START_SECONDS = 5.0
 OLDEST = (7, 0)
@@ -52,10 +53,11 @@ _REMEDIES = (
 )
 
 
-async def check_and_take_term(server: Server, url: RedisUrl) -> int:
+async def check_and_take_term(server: Server, url: RedisUrl, wait: StartWait | None = None) -> int:
     """Return a term that no node has had. Raises `ConfigError` with everything that prevents the use of Redis."""
+    commands = [("INFO",), ("INCR", keys.TERMS), *scripts.LOAD]
     try:
-        results = await server.run([("INFO",), ("INCR", keys.TERMS), *scripts.LOAD], seconds=START_SECONDS)
+        results = await (wait or StartWait()).until_it_responds(lambda: server.run(commands, seconds=START_SECONDS))
     except StoreError as error:
         raise _refusal(url, [_remedy(str(error))]) from error
     info, term, *_ = results

@@ -12,12 +12,12 @@ from redis.asyncio.connection import Connection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel
 from redis.backoff import NoBackoff
+from redis.exceptions import BusyLoadingError, NoScriptError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.maint_notifications import MaintNotificationsConfig
 
 from sipbridge.config.redis_url import Credentials, RedisUrl
-from sipbridge.errors import StoreError
+from sipbridge.errors import StoreError, StoreSilent
 from sipbridge.store.redis import scripts
 from sipbridge.store.redis.scripts import Command
 
@@ -56,7 +56,9 @@ class Server:
             async with asyncio.timeout(seconds), self._free:
                 return await self._run_loaded(commands)
         except TimeoutError:
-            raise StoreError(f"Redis has not responded within {seconds:g} s") from None
+            raise StoreSilent(f"Redis has not responded within {seconds:g} s") from None
+        except BusyLoadingError as error:
+            raise StoreSilent("Redis is LOADING its data") from error
         except (RedisError, OSError, UnicodeError) as error:
             raise StoreError(f"Redis: {error}") from error
 

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sipbridge.config import StoreConfig
 from sipbridge.errors import ConfigError
-from sipbridge.store import open_store
+from sipbridge.store import open_chat_store, open_store
 from sipbridge.store.redis import checks
+from sipbridge.store.start_wait import StartWait
 from tests.harness.certificates import Authority
 from tests.harness.ports import free_port
 from tests.harness.programs.redis import RedisServer, redis_server
 
+Opens = Callable[..., Any]
 
-async def problems(url: str) -> list[str]:
+
+async def problems(url: str, wait: StartWait | None = None) -> list[str]:
     """Return the problems of a store with this URL, without the key and the URL; none if it opens."""
     try:
-        store = await open_store(StoreConfig(url=url))
+        store = await open_store(StoreConfig(url=url), wait=wait)
     except ConfigError as error:
         lines = error.problems
     else:
@@ -104,6 +110,40 @@ async def test_a_password_is_needed(tmp_path: Path) -> None:
         assert await problems(f"redis://:secret%20word@127.0.0.1:{server.port}") == []
     assert missing.startswith("needs a password; ")
     assert wrong.startswith("refuses the user or the password; ")
+
+
+@pytest.mark.parametrize("opens", [open_store, partial(open_chat_store, owner=lambda: "epoch")], ids=["calls", "chats"])
+async def test_a_start_waits_for_a_redis_that_is_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, opens: Opens
+) -> None:
+    monkeypatch.setattr(checks, "START_SECONDS", 0.2)
+    with redis_server(tmp_path) as server:
+        server.pause()
+        opening = asyncio.create_task(opens(StoreConfig(url=server.url), wait=StartWait(60)))
+        async with asyncio.timeout(30):
+            while "the start waits" not in caplog.text:  # noqa: ASYNC110 (there is no notification)
+                await asyncio.sleep(0.01)
+        monkeypatch.setattr(checks, "START_SECONDS", 30.0)
+        server.resume()
+        await (await opening).close()
+    assert "the start goes on" in caplog.text
+
+
+async def test_a_redis_that_stays_silent_is_refused_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "START_SECONDS", 0.1)
+    with redis_server(tmp_path) as server:
+        server.pause()
+        (problem,) = await problems(server.url, StartWait(0.3))
+        server.resume()
+    assert problem.startswith("does not respond; start it, or correct the address; ")
+
+
+async def test_a_start_waits_for_no_redis_that_refuses_it(tmp_path: Path) -> None:
+    with redis_server(tmp_path, requirepass="secret word") as server:
+        for url in (f"redis://:secret@127.0.0.1:{server.port}", f"redis://127.0.0.1:{free_port()}"):
+            wait = StartWait(3600)
+            async with asyncio.timeout(30):
+                assert len(await problems(url, wait)) == 1
 
 
 async def test_a_redis_with_tls_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
