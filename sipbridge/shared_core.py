@@ -11,7 +11,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 REVIEW_SECONDS = 1.0
@@ -21,14 +21,16 @@ SHARE_LOAD = 0.6
 
 
 class SharedCore:
-    """Moves threads to one core, and lets them use all again while they are busy.
+    """Moves threads to one core, and lets them use all again while they are busy or must not wait.
 
-    They must have real-time priority: other programs on that core would hold up all of them.
+    They must have real-time priority: other programs on that core would hold up all of them. `urgent` is true while
+    they must not wait for each other, nor for programs with a higher priority that use the core.
     """
 
-    def __init__(self, threads: Sequence[threading.Thread]) -> None:
+    def __init__(self, threads: Sequence[threading.Thread], urgent: Callable[[], bool]) -> None:
         self._ids = [thread.native_id or 0 for thread in threads]
         self._clocks = [time.pthread_getcpuclockid(thread.ident or 0) for thread in threads]
+        self._urgent = urgent
         self._cores = os.sched_getaffinity(0)
         self._is_shared = False
 
@@ -45,9 +47,11 @@ class SharedCore:
 
     def review(self, load: float) -> None:
         """Share a core or not, by what the threads have used together; 1.0 is a whole core."""
-        if self._is_shared and load > SPREAD_LOAD:
+        # No load is below 0.
+        limit = 0.0 if self._urgent() else SPREAD_LOAD if self._is_shared else SHARE_LOAD
+        if self._is_shared and load >= limit:
             self._is_shared = not self._allow(self._cores)
-        elif not self._is_shared and load < SHARE_LOAD:
+        elif not self._is_shared and load < limit:
             # Another one each time, since another program with real-time priority may use the last one.
             self._is_shared = self._allow({random.choice(sorted(self._cores))})  # noqa: S311 (no secret)
 

@@ -18,6 +18,7 @@ class Threads:
     """Two threads that wait, or use a core."""
 
     def __init__(self) -> None:
+        self.urgent = False
         self._end = threading.Event()
         self._work = threading.Event()
         self.started = [threading.Thread(target=self._run) for _ in range(2)]
@@ -28,6 +29,9 @@ class Threads:
         self._work.wait()
         while not self._end.is_set():
             pass
+
+    def is_urgent(self) -> bool:
+        return self.urgent
 
     def work(self) -> None:
         self._work.set()
@@ -58,7 +62,7 @@ def threads() -> Iterator[Threads]:
 
 @pytest.fixture
 def core(threads: Threads) -> SharedCore:
-    return SharedCore(threads.started)
+    return SharedCore(threads.started, threads.is_urgent)
 
 
 def test_threads_with_little_to_do_share_a_core(threads: Threads, core: SharedCore) -> None:
@@ -80,6 +84,17 @@ def test_they_share_one_again_only_when_it_is_clearly_enough(threads: Threads, c
     core.review(0.8)
     assert threads.cores == [ALL, ALL]
     core.review(0.5)
+    assert threads.share_one
+
+
+def test_they_share_none_while_they_must_not_wait(threads: Threads, core: SharedCore) -> None:
+    core.review(0.1)
+    threads.urgent = True
+    core.review(0.1)
+    core.review(0)
+    assert threads.cores == [ALL, ALL]
+    threads.urgent = False
+    core.review(0.1)
     assert threads.share_one
 
 

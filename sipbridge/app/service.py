@@ -126,7 +126,8 @@ class Service:
         _relieve_collector()
         # Not before: a start, or one that fails, must not hold up other programs.
         if thread_priority.ask_for_real_time():
-            core.background.start(SharedCore([threading.main_thread(), bridge.user_agent.thread]).run())
+            both = threading.main_thread(), bridge.user_agent.thread
+            core.background.start(SharedCore(both, bridge.user_agent.has_streams).run())
         style = Style.of_output()
         click.echo(f"sipbridge {__version__} {style.green}ready{style.plain}: {bridge.addresses}")
         self._systemd.ready()

@@ -119,6 +119,10 @@ class UserAgent:
         """Return the underruns, overruns, late frames and stray packets since the start (docs/metrics.md)."""
         return self._native.audioCounts()
 
+    def has_streams(self) -> bool:
+        """Return true if the audio of any call passes the event loop, as that of WebSocket agents does."""
+        return self._pump.any_open
+
     def playout_delay(self) -> float:
         """Return the longest delay that absorbs the jitter of a WebSocket agent at present, in seconds."""
         return self._native.audioDelay() / 1_000_000

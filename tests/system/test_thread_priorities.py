@@ -9,6 +9,7 @@ from tests.harness.threads import threads
 from tests.harness.waiting import wait_for
 
 from .site import Site
+from .websocket_site import WebsocketSite
 
 # Real-time priorities. All other threads have none, such as those that write.
 PRIORITIES = {"media clock": 2, "event loop": 1, "sip": 1}
@@ -29,6 +30,18 @@ def test_the_event_loop_and_the_sip_thread_share_a_core_if_they_have_priority(tr
 
     # Calls of other tests may keep them so busy that they share none for some seconds.
     wait_for(share, "the two on one core")
+
+
+def test_they_use_all_cores_while_a_call_has_a_websocket_agent(websocket: WebsocketSite) -> None:
+    def use_all() -> bool:
+        found = cores(websocket.trunk)
+        return found["event loop"] == found["sip"] == ALL
+
+    with websocket.call("bot", "websocket_caller_forged_headers") as call:
+        agent = call.agent()
+        wait_for(use_all, "all cores for both")
+        agent.hang_up()
+        call.wait_for_scenario()
 
 
 def test_no_other_thread_is_bound_to_a_core(trunk: Site) -> None:
