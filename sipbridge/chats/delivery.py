@@ -55,6 +55,12 @@ class Outbox:
         if not self._waiting:
             self._report(AllHandedOver())
 
+    @property
+    def may_have_opened(self) -> bool:
+        """True if the first message is not confirmed, but CXone may have it: then there is a contact."""
+        first = self._waiting[0] if self._waiting else None
+        return first is not None and first.id is None and self._is_in_doubt(first)
+
     async def close(self) -> list[tuple[str, DeliveryStatus]]:
         """Stop; return the messages that were not handed over, oldest first, and what is known about each."""
         self._started = False
@@ -65,8 +71,10 @@ class Outbox:
 
     def _fate(self, letter: Letter) -> DeliveryStatus:
         """Return the fate of a message that is not handed over any more."""
-        in_doubt = any(map(self._session.may_have, letter.parts))
-        return DeliveryStatus.UNKNOWN if in_doubt else DeliveryStatus.FAILED
+        return DeliveryStatus.UNKNOWN if self._is_in_doubt(letter) else DeliveryStatus.FAILED
+
+    def _is_in_doubt(self, letter: Letter) -> bool:
+        return any(map(self._session.may_have, letter.parts))
 
     async def _run(self) -> None:
         try:

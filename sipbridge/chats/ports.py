@@ -117,7 +117,10 @@ class ChannelSession(Protocol):
         """
 
     async def end(self, closing_text: str) -> None:
-        """End the contact on behalf of the customer. A channel that cannot do so sends the text instead."""
+        """End the contact on behalf of the customer. A channel that cannot do so sends the text instead.
+
+        If it is not known that there is a contact, CXone is asked: the text must not open one.
+        """
 
 
 class DigitalChannel(Protocol):

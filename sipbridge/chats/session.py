@@ -63,7 +63,8 @@ async def _connected(chat: Chat) -> AsyncIterator[None]:
     """Keep the channel open, and hand over what the bot writes, while the block runs."""
     connection = asyncio.create_task(chat.session.run())
     connection.add_done_callback(partial(_report_fault, chat))
-    chat.outbox.start()
+    if chat.record.ending is None or chat.is_accepted:  # else it would open a contact for a chat that is over
+        chat.outbox.start()
     try:
         yield
     finally:
@@ -150,13 +151,16 @@ async def _take_leave(chat: Chat, end: ChatEnd) -> None:
     """
     await chat.close()
     await _settle(chat)
-    if end.contact_closed or not chat.is_accepted:
+    in_doubt = not chat.is_accepted
+    if end.contact_closed or (in_doubt and not chat.outbox.may_have_opened):
         return
+    if in_doubt:  # the channel asks CXone for a contact, and nothing may open one any more
+        await chat.outbox.close()
     seconds = CLOSING_SECONDS
+    if in_doubt or chat.record.ending is not None:  # the channel may have to be recovered first
+        seconds += RECOVERY_SECONDS
     if chat.record.ending is None:
         await chat.update(ending=end)
-    else:  # the channel has to be recovered first
-        seconds += RECOVERY_SECONDS
     text = chat.settings.closing_text if end.by == "inactivity" else chat.settings.leaving_text
     notifying = asyncio.create_task(chat.session.end(text))
     notifying.add_done_callback(lambda _: chat.inbox.put(h.CxoneNotified()))

@@ -128,12 +128,33 @@ async def test_no_agent_in_time_is_a_timeout() -> None:
 async def test_channel_that_is_not_reached_in_time_is_a_failure() -> None:
     async with world(queue_timeout_seconds=0.05) as w:
         w.channel.fates["Chat handed over by the bot."] = asyncio.get_running_loop().create_future()
+        w.channel.unsent.add("Chat handed over by the bot.")
         await w.start()
         w.channel.happens(h.ChannelUnreachable("unreachable"))
         record = await w.ended()
         assert (record.state, record.reason) == ("failed", "unreachable")
         assert w.events == [("handoff_failed", {"reason": "unreachable"})]
         assert w.session.ended_with is None
+
+
+@pytest.mark.parametrize("ends", ["bot", "queue"])
+async def test_contact_of_a_first_message_that_cxone_may_have_is_ended(
+    ends: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sipbridge.chats.session.LAST_MESSAGES_SECONDS", 0.02)
+    async with world(queue_timeout_seconds=0.05 if ends == "queue" else None) as w:
+        w.channel.fates["Chat handed over by the bot."] = asyncio.get_running_loop().create_future()
+        await w.start()
+        await w.say("and this", "b1")
+        if ends == "bot":
+            await w.live.request_end(EndRequest(at=NOW))
+        await w.ended()
+        assert w.session.ended_with == "The chat has ended."
+        assert w.session.texts == []
+        assert [kind for kind, _ in w.events] == [
+            "message_failed",
+            "chat_ended" if ends == "bot" else "handoff_timeout",
+        ]
 
 
 async def test_channel_that_was_reached_late_is_not_a_failure_if_no_agent_joins() -> None:

@@ -86,6 +86,20 @@ async def test_end_without_its_channel_is_the_one_that_was_decided() -> None:
         assert second.events == [("chat_ended", {"by": "expiry", "reason": "expiry"})]
 
 
+async def test_next_run_opens_no_contact_for_a_chat_that_is_over() -> None:
+    async with world(queue_timeout_seconds=0.02) as first:
+        first.channel.end_held = asyncio.Event()
+        first.channel.fates["Chat handed over by the bot."] = asyncio.get_running_loop().create_future()
+        await first.start()
+        await first.until(lambda: first.session.ended_with is not None)
+    async with world(first.store) as second:
+        await second.reception.recover()
+        await second.ended()
+        assert second.session.ended_with == "The chat has ended."
+        assert second.session.texts == []
+        assert second.events == [("handoff_timeout", {})]
+
+
 async def test_ending_chat_takes_nothing_more_from_the_bot() -> None:
     first = await interrupted("expiry")
     async with world(first.store) as second:

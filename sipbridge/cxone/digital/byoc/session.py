@@ -28,6 +28,7 @@ POLL_SECONDS = 10.0
 # Between two looks at the messages of the contact, for each request that a look may take.
 LOOK_SECONDS = 30.0
 MESSAGES_PER_REQUEST = 20  # NICE does not document the length of a page
+LOOKS = 3  # for a contact, until there is none
 FIRST_PAUSE_SECONDS = 0.5
 MAX_PAUSE_SECONDS = 30.0
 MAX_RETRY_AFTER_SECONDS = 120.0
@@ -268,11 +269,28 @@ class ByocSession:
 
     async def end(self, closing_text: str) -> None:
         """Send the text to the human agent, then close the contact."""
+        if not (self._is_open.is_set() or self._contact_id or await self._find_contact()):
+            return
         closing = Outgoing(self._record.derived_id("closing"), closing_text, repeated=self._resumed)
         await say_last(self.send(closing))
         if self._contact_id:
             # In the background, so that it goes on if the chat waits no longer.
             await asyncio.shield(self._parts.background.start(self._close(self._contact_id)))
+
+    async def _find_contact(self) -> bool:
+        """True if CXone has a contact, though the response to the first message was lost. Its list may be behind."""
+        looks, pause = 0, FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                contact = await self._contact()
+            except HttpError as error:
+                self._fault("contact_not_polled", f"the contact was not polled: {error}")
+            else:
+                looks += 1
+                if contact is not None or looks == LOOKS:
+                    return contact is not None and not is_over(contact.get("status"))
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, MAX_PAUSE_SECONDS)
 
     async def _close(self, contact_id: str) -> None:
         await end_contact(

@@ -253,7 +253,8 @@ class DfoSession:
 
     async def end(self, closing_text: str) -> None:
         """Send the text to the human agent, then end a livechat. Messaging has no such event."""
-        await self._connected.wait()
+        if not await self._find_thread():
+            return
         closing = Outgoing(self._record.derived_id("closing"), closing_text)
         if not self._identity.livechat:
             await self.send(closing)
@@ -276,6 +277,22 @@ class DfoSession:
                 return
             else:
                 return
+
+    async def _find_thread(self) -> bool:
+        """True if CXone has the thread. The response to the first message may have been lost: then it is asked."""
+        while True:
+            await self._connected.wait()
+            connection = self._connection
+            if self._knows_thread:
+                return True
+            if connection is None:
+                continue
+            try:
+                await self._recover(connection)
+            except (GatewayLost, GatewayError):
+                self._drop_if(connection)
+            else:
+                return self._knows_thread
 
     # ------------------------------------------------------------ for received events
 

@@ -42,6 +42,8 @@ class PatronConnection:
         self._resumed = bool(self.state.session)
         self.is_open = asyncio.Event()
         self._renewed = asyncio.Event()
+        self._request = asyncio.Lock()  # held while the start of the chat is requested
+        self._is_ending = False
         if self._resumed:
             self.is_open.set()
 
@@ -62,6 +64,12 @@ class PatronConnection:
         stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._report(ChannelStateChanged(self.state.as_json(), stored))
         await stored
+
+    async def finish_start(self) -> None:
+        """Request the start no more, and wait for a request in flight: it may have started the chat."""
+        self._is_ending = True
+        async with self._request:
+            return
 
     async def is_renewed(self, session: str) -> bool:
         """True if there is another session id than this one, or soon: then this one is not valid any more."""
@@ -91,34 +99,44 @@ class PatronConnection:
         before = await self._rest.queue_count()
         pause = PAUSE_SECONDS
         while True:
-            asked = 0.0
-            self.state.starting = True
-            await self.keep_state()
-            try:
-                response = await self._rest.start(self._parameters(), self._record.customer.email)
-                if response.status in (_OK, _ACCEPTED):
-                    self._take_start(response)
-                    await self.keep_state()
-                    if before is not None:
-                        self._report(QueuePosition(position=before + 1))
-                    return True
-                if not is_postponed(response):
-                    self._fault("not_started", f"CXone responded to the start of the chat with {response.status}")
-                    # A server that failed may have started the chat all the same.
-                    self._report(ChannelFailed("refused" if response.status < 500 else "start_unknown"))  # noqa: PLR2004
+            async with self._request:
+                if self._is_ending:
                     return False
-                asked = min(response.retry_after or 0.0, MAX_PAUSE_SECONDS)
-            except HttpNotReached as error:
-                self._fault("not_started", f"the chat was not started yet: {error}")
-            except HttpError as error:
-                self._fault("start_unknown", f"the response to the start of the chat was lost: {error}")
-                self._report(ChannelFailed("start_unknown"))
-                return False
-            self._report(ChannelUnreachable("unreachable"))
-            self.state.starting = False  # CXone has done nothing, so a later run may start it
-            await self.keep_state()
+                asked = await self._request_start()
+            if asked is None:
+                if self.state.session and before is not None:
+                    self._report(QueuePosition(position=before + 1))
+                return bool(self.state.session)
             await asyncio.sleep(max(asked, pause))
             pause = min(pause * 2, MAX_PAUSE_SECONDS)
+
+    async def _request_start(self) -> float | None:
+        """Request the start; return the pause that CXone asks for if it has done nothing, and None if it is over."""
+        asked = 0.0
+        self.state.starting = True
+        await self.keep_state()
+        try:
+            response = await self._rest.start(self._parameters(), self._record.customer.email)
+            if response.status in (_OK, _ACCEPTED):
+                self._take_start(response)
+                await self.keep_state()
+                return None
+            if not is_postponed(response):
+                self._fault("not_started", f"CXone responded to the start of the chat with {response.status}")
+                # A server that failed may have started the chat all the same.
+                self._report(ChannelFailed("refused" if response.status < 500 else "start_unknown"))  # noqa: PLR2004
+                return None
+            asked = min(response.retry_after or 0.0, MAX_PAUSE_SECONDS)
+        except HttpNotReached as error:
+            self._fault("not_started", f"the chat was not started yet: {error}")
+        except HttpError as error:
+            self._fault("start_unknown", f"the response to the start of the chat was lost: {error}")
+            self._report(ChannelFailed("start_unknown"))
+            return None
+        self._report(ChannelUnreachable("unreachable"))
+        self.state.starting = False  # CXone has done nothing, so a later run may start it
+        await self.keep_state()
+        return asked
 
     def _parameters(self) -> list[str]:
         """Return P1, P2, … up to the last one that has a value."""

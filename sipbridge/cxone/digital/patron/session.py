@@ -70,7 +70,9 @@ class PatronSession:
     def may_have(self, message: Outgoing) -> bool:
         """True if a text was sent, or if an earlier run was about to send it."""
         is_earlier_part = message.letter == self._state.letter and message.part < self._state.part
-        return message.id == self._in_doubt or is_earlier_part or self._was_sent(message)
+        # The start of the chat makes the contact, before any text.
+        opened = message.opens and self._state.starting
+        return opened or message.id == self._in_doubt or is_earlier_part or self._was_sent(message)
 
     def _was_sent(self, message: Outgoing) -> bool:
         """True if an earlier run sent a text, or was about to: it sent the parts of a message one after the other."""
@@ -120,6 +122,7 @@ class PatronSession:
 
     async def end(self, closing_text: str) -> None:
         """End the chat at CXone; before, the human agent gets the text."""
+        await self._connection.finish_start()
         if not self._state.session:
             return
         if not self._state.closing:  # else a run before may have sent the text

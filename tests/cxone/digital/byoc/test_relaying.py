@@ -133,6 +133,21 @@ async def test_the_bot_ends_the_chat(bridge: Run, cxone: Site) -> None:
     assert (await cxone.texts(contact, 3))[1:] == ["Thank you", "The chat has ended."]
 
 
+@pytest.mark.parametrize("reset", ["before", "after"])
+async def test_the_contact_of_a_lost_first_response_is_closed(
+    bridge: Run, cxone: Site, monkeypatch: pytest.MonkeyPatch, reset: str
+) -> None:
+    monkeypatch.setattr("sipbridge.chats.session.LAST_MESSAGES_SECONDS", 0.05)
+    cxone.fail("byoc_message", reset=reset)
+    cxone.fail("byoc_search", latency_seconds=30)  # so that it is not known if the message arrived
+    await bridge.request()
+    await cxone.until(lambda: "not_posted" in bridge.faults, "fault")
+    await bridge.end()
+    await bridge.ended()
+    contacts = cxone.desk.conversations()
+    assert [contact.status for contact in contacts] == (["closed"] if reset == "after" else [])
+
+
 async def test_a_message_after_the_close_calls_no_other_human_agent(bridge: Run, cxone: Site) -> None:
     cxone.fail("byoc_contact", status=503, times=None)  # the polls do not see the end
     contact = await bridge.start()

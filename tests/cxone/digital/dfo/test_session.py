@@ -190,6 +190,28 @@ async def test_end_after_a_restart_waits_for_the_contact(livechat: bool) -> None
         assert gateway.sent_texts() == ["The chat has ended."]
 
 
+@pytest.mark.parametrize("livechat", [True, False])
+@pytest.mark.parametrize("lost", ["lose", "drop", "drop_recorded"])
+async def test_end_before_the_first_message_is_confirmed(lost: str, *, livechat: bool) -> None:
+    gateway = Gateway(ChannelInfo(livechat=livechat))
+    gateway.script["SendMessage"].append(lost)
+    if lost == "drop":
+        gateway.script[f"Recover{'Livechat' if livechat else 'Thread'}"].extend(
+            [f"error Recovering{'Livechat' if livechat else 'Thread'}Failed"] * 2
+        )
+    async with running(gateway) as run:
+        sending = asyncio.create_task(run.send("Hello", opens=True))
+        await run.until(lambda: "SendMessage" in gateway.types)
+        assert run.session.may_have(Outgoing("own-1", "Hello", opens=True))
+        sending.cancel()
+        await run.session.end("The chat has ended.")
+        if lost == "drop":
+            assert (gateway.sent_texts(), gateway.types.count("EndContact")) == ([], 0)
+        else:
+            assert gateway.sent_texts() == ["Hello", "The chat has ended."]
+            assert gateway.types.count("EndContact") == (1 if livechat else 0)
+
+
 async def test_lost_end_of_a_livechat_is_repeated() -> None:
     gateway = Gateway(ChannelInfo(livechat=True))
     gateway.script["EndContact"].append("drop")

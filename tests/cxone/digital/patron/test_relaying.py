@@ -115,6 +115,28 @@ async def test_the_bot_ends_the_chat(bridge: Run) -> None:
     assert customer_texts(contact)[1:] == ["Thank you", "The chat has ended."]
 
 
+async def test_a_chat_whose_start_is_in_flight_is_ended(
+    bridge: Run, cxone: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sipbridge.chats.session.LAST_MESSAGES_SECONDS", 0.05)
+    cxone.fail("patron_start", latency_seconds=0.5)
+    contact = await bridge.start()
+    await bridge.end()
+    assert (await bridge.ended()).ended_by == "bot"
+    assert contact.closed_by == "customer"
+
+
+async def test_a_chat_that_is_over_is_not_started(bridge: Run, cxone: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sipbridge.chats.session.LAST_MESSAGES_SECONDS", 0.05)
+    cxone.fail("patron_start", status=503, latency_seconds=0.5)
+    await bridge.request()
+    await cxone.until(lambda: "patron_token" in cxone.state.requests(), "token")
+    await bridge.end()
+    assert (await bridge.ended()).ended_by == "bot"
+    assert cxone.desk.conversations() == []
+    assert cxone.state.requests()["patron_start"] == {"503": 1}
+
+
 async def test_closed_hours_reach_the_bot_which_takes_the_customer_back(bridge: Run, cxone: Site) -> None:
     cxone.patron.points["123"] = cxone.patron.points["123"].model_copy(update={"open": False})
     await bridge.request()
