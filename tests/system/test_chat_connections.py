@@ -147,5 +147,5 @@ def test_expired_token_of_a_secured_session_is_replaced(chats: ChatSite) -> None
 
 
 def test_token_service_that_refuses_the_customer_fails_the_handoff(chats: ChatSite) -> None:
-    chats.cxone.fail("chat_token", status=401)
+    chats.cxone.fail("chat_token", status=401, times=3)
     assert chats.start("secured").event("handoff_failed") == {"reason": "not_authorized"}
