@@ -10,6 +10,7 @@ from sipbridge.config import NAME_CHARACTER, ParameterName
 from sipbridge.handoffs.json_values import check_data, to_utf8_text, without_nulls
 from sipbridge.handoffs.polyai import is_function_result, to_handoff_request
 from sipbridge.handoffs.record import Turn
+from sipbridge.telephony.header_size import MAX_HEADER_BYTES, header_bytes
 
 MAX_PARAMETER_CHARACTERS = 16_384
 
@@ -37,6 +38,12 @@ HeaderValue = Annotated[str, Field(max_length=1024, pattern=r"^[^\x00-\x08\x0a-\
 Name = Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
+def _check_size(headers: dict[str, str]) -> dict[str, str]:
+    if sum(header_bytes(*header) for header in headers.items()) > MAX_HEADER_BYTES:
+        raise ValueError(f"must not exceed {MAX_HEADER_BYTES} bytes in all")
+    return headers
+
+
 class HandoffRequest(BaseModel):
     """A request to hand the caller to a human agent. Every field is optional, and null means not set.
 
@@ -54,6 +61,7 @@ class HandoffRequest(BaseModel):
     sip_headers: Annotated[
         dict[HeaderName, HeaderValue],
         BeforeValidator(without_nulls, json_schema_input_type=dict[HeaderName, HeaderValue | None]),
+        AfterValidator(_check_size),
     ] = Field(default_factory=dict, json_schema_extra={"additionalProperties": False})
     parameters: Annotated[dict[ParameterName, ParameterText], BeforeValidator(without_nulls)] = Field(
         default_factory=dict

@@ -128,6 +128,15 @@ def test_a_header_may_have_any_name_that_rfc_3261_allows(name: str) -> None:
     assert _read({"sip_headers": {name: "1"}}).sip_headers == {name: "1"}
 
 
+@pytest.mark.parametrize("character", ["x", "é"])
+def test_headers_that_no_message_can_carry_are_refused(character: str) -> None:
+    value = character * (1000 // len(character.encode()))
+    headers = {f"X-{number:02}": value for number in range(48)}  # 1,008 bytes each
+    assert _read({"sip_headers": headers}).sip_headers == headers
+    with pytest.raises(ValidationError, match="49152 bytes"):
+        _read({"sip_headers": {**headers, "X-48": value}})
+
+
 def test_a_request_cannot_be_changed() -> None:
     with pytest.raises(ValidationError):
         _read({}).reason = "other"  # type: ignore[misc]  # frozen

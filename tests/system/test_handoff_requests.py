@@ -111,6 +111,7 @@ IMPOSSIBLE: tuple[tuple[object, str], ...] = (
     ({"route": "sip:+15550199@evil.example.net"}, "route"),
     ({"route": "sip:x@127.0.0.1:5080.evil.example.net"}, "route"),
     ({"sip_headers": {"X-Note": "a\r\nEvil: 1"}}, "sip_headers"),
+    ({"sip_headers": {f"X-Note-{number}": "x" * 1000 for number in range(50)}}, "sip_headers"),
     ({"no_such_field": 1}, "no_such_field"),
     ([], "handoff"),
     (None, "handoff"),

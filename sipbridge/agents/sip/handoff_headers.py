@@ -127,8 +127,8 @@ def _request(fields: dict[str, Any]) -> HandoffRequest:
 def _header_of(location: tuple[int | str, ...]) -> str:
     """Return the name of the header that a field came from."""
     field, *rest = map(str, location)
-    if field == "sip_headers" and rest:
-        return _printable_name(rest[0])
+    if field == "sip_headers":
+        return _printable_name(rest[0]) if rest else "Refer-To"
     return _printable_name(_PREFIX + (rest[0] if field == "parameters" and rest else field.replace("_", "-")))
 
 

@@ -7,12 +7,11 @@ from collections.abc import Mapping
 
 from sipbridge.calls.model import Identity
 from sipbridge.config import is_passable_header
+from sipbridge.telephony.header_size import MAX_HEADER_BYTES, header_bytes
 from sipbridge.trace_context import X_TRACEPARENT, TraceContext
 
 # JSON in an X- header is common. Peers truncate or reject longer lines.
 MAX_LINE_BYTES = 8192
-# Of all passed headers: an INVITE over 65,507 bytes does not fit into a datagram, and the rest of it needs space too.
-MAX_PASSED_BYTES = 48 * 1024
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
@@ -20,7 +19,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 def invite_headers(identity: Identity, configured: Mapping[str, str], *, traced: bool = False) -> dict[str, str]:
     """Merge the caller's passed headers, the project's and our own. Later ones override earlier ones in any case.
 
-    A header that contains a line break or exceeds a line is dropped; so are passed headers past `MAX_PASSED_BYTES`.
+    A header that contains a line break or exceeds a line is dropped; so are passed headers past `MAX_HEADER_BYTES`.
     `traced` adds the id of the call's trace.
     """
     ours = {
@@ -42,9 +41,9 @@ def invite_headers(identity: Identity, configured: Mapping[str, str], *, traced:
 
 def _passable(headers: Mapping[str, str]) -> dict[str, str]:
     passed: dict[str, str] = {}
-    free_bytes = MAX_PASSED_BYTES
+    free_bytes = MAX_HEADER_BYTES
     for name, value in headers.items():
-        length = len(f"{name}: {value}\r\n".encode(errors="replace"))
+        length = header_bytes(name, value)
         if is_passable_header(name) and _fits(name, value) and length <= free_bytes:
             passed[name] = value
             free_bytes -= length

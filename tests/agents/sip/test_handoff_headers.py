@@ -47,6 +47,12 @@ def test_the_headers_of_the_uri_fill_the_request() -> None:
     )
 
 
+def test_headers_of_the_uri_that_no_message_can_carry_are_refused() -> None:
+    headers = "&".join(f"X-Note-{number}={'x' * 1000}" for number in range(50))
+    with pytest.raises(ValueError, match="Refer-To must not exceed 49152 bytes"):
+        _refer(f"<sip:sales@h?{headers}>")
+
+
 def test_headers_of_the_refer_override_the_uri_and_are_not_decoded() -> None:
     request = _refer(
         "<sip:sales@h?x-handoff-reason=uri&X-Handoff-P4=uri&X-Handoff-P5=uri>",

@@ -75,6 +75,7 @@ async def test_the_result_of_a_polyai_function_hands_off(bridge: Bridge, call: F
         ({"parameters": {"p1": "c0ffee" * 9000}}, "parameters.p1"),
         ({"sip_headers": {"X-A": "c0ffee\r\nX-B: c"}}, "sip_headers.X-A"),
         ({"sip_headers": {"Via": "c0ffee"}}, "sip_headers.Via"),
+        ({"sip_headers": {f"X-{number}": "c0ffee" * 170 for number in range(50)}}, "sip_headers"),
         ({"transcript": [{"role": "c0ffee", "text": "x"}]}, "transcript.0.role"),
         ({"transcript": [{"role": "agent", "text": "x", "at": "c0ffee"}]}, "transcript.0.at"),
         (["c0ffee"], ""),
