@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,6 +31,8 @@ from sipbridge.cxone.digital.dfo.channel import DfoChannel
 from sipbridge.cxone.digital.patron.channel import PatronChannel
 from sipbridge.dns import Resolver
 from sipbridge.http import HttpClient
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,7 @@ def box_of(context: ChatContext, client: str, project: str, channel: str) -> Cha
 
 
 class Sinks:
-    """An `EventSink` that passes each event on to several."""
+    """An `EventSink` that passes each event on to several. If one raises, neither the chat nor the others notice."""
 
     def __init__(self, sinks: Sequence[EventSink]) -> None:
         self._sinks = sinks
@@ -102,7 +105,10 @@ class Sinks:
     def publish(self, record: ChatRecord, event: ChatEvent) -> None:
         """Pass an event on."""
         for sink in self._sinks:
-            sink.publish(record, event)
+            try:
+                sink.publish(record, event)
+            except Exception:
+                logger.exception("event sink failed", extra={"event": "internal_error"})
 
 
 def start_context(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from functools import partial
 from sipbridge.chats.happenings import StepFailed
 from sipbridge.chats.model import ChatRecord
 from sipbridge.chats.ports import ChatChange, ChatEntry, ChatStore
+
+logger = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 1.0  # between two tries to write what must not be lost
 
@@ -45,7 +48,7 @@ class Steps:
         return len(self._pending)
 
     def add(self, entries: Sequence[ChatEntry], record: ChatRecord | None, effect: Callable[[], None]) -> None:
-        """Write entries and a change of the record, all or nothing; then call `effect`, which must not raise."""
+        """Write entries and a change of the record, all or nothing; then call `effect`. Its failure stops no chat."""
         step = _Step(ChatChange(self._uid, record, entries, self._count + 1), effect)
         if not self._failed:
             self._write(step)
@@ -79,7 +82,10 @@ class Steps:
             return  # it was refused after another one, and is being written again
         if writing.exception() is None:
             self._pending.popleft()
-            step.effect()
+            try:
+                step.effect()
+            except Exception:
+                logger.exception("an effect of a chat's step failed", extra={"event": "internal_error"})
         elif not self._failed:
             self._failed = True
             if self._waiter is None:

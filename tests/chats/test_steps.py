@@ -171,6 +171,20 @@ class ManualStore(FakeChatStore):
         self.writes[index][1].set_exception(StoreError("the disk is full"))
 
 
+async def test_effect_that_fails_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    store, effects = ManualStore(), list[str]()
+    steps = Steps("uid", store, lambda _: None)
+    steps.add([], None, lambda: effects.append(str(1 / 0)))
+    steps.add([], None, lambda: effects.append("second"))
+    settling = asyncio.create_task(steps.settled())
+    await run_loop()
+    for _, writing in reversed(store.writes):
+        writing.set_result(None)
+    await asyncio.wait_for(settling, 5)
+    assert effects == ["second"]
+    assert "ZeroDivisionError" in caplog.text
+
+
 async def test_late_refusal_of_a_step_that_is_being_written_again_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
