@@ -7,15 +7,16 @@ core as often, where the caches are cold. Since they share Python's lock, they h
 from __future__ import annotations
 
 import asyncio
+import operator
 import os
 import random
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 REVIEW_SECONDS = 1.0
-# Parts of the core that both threads use together. Apart, they use an eighth more.
 SPREAD_LOAD = 0.9
 SHARE_LOAD = 0.6
 
@@ -29,35 +30,41 @@ class SharedCore:
 
     def __init__(self, threads: Sequence[threading.Thread], urgent: Callable[[], bool]) -> None:
         self._ids = [thread.native_id or 0 for thread in threads]
-        self._clocks = [time.pthread_getcpuclockid(thread.ident or 0) for thread in threads]
         self._urgent = urgent
         self._cores = os.sched_getaffinity(0)
         self._is_shared = False
 
     async def run(self) -> None:
-        """Share a core, and review that each second, until cancelled."""
+        """Share a core, and review that each second, until cancelled. Return if the kernel does not count the load."""
         try:
-            self.review(0)
-            while True:
-                used, began = self._used(), time.monotonic()
-                await asyncio.sleep(REVIEW_SECONDS)
-                self.review((self._used() - used) / (time.monotonic() - began))
+            with suppress(OSError):
+                await self._review_each_second()
         finally:
             self._allow(self._cores)
 
+    async def _review_each_second(self) -> None:
+        before, began = self._ready_times(), time.monotonic()
+        self.review(0)
+        while True:
+            await asyncio.sleep(REVIEW_SECONDS)
+            after, now = self._ready_times(), time.monotonic()
+            self.review(max(map(operator.sub, after, before)) / (now - began))
+            before, began = after, now
+
     def review(self, load: float) -> None:
-        """Share a core or not, by what the threads have used together; 1.0 is a whole core."""
+        """Share a core or not, by the part of the time in which the busier thread ran, or waited for a core."""
         # No load is below 0.
         limit = 0.0 if self._urgent() else SPREAD_LOAD if self._is_shared else SHARE_LOAD
         if self._is_shared and load >= limit:
             self._is_shared = not self._allow(self._cores)
         elif not self._is_shared and load < limit:
-            # Another one each time, since another program with real-time priority may use the last one.
+            # Another one each time, since another bridge may share the last one.
             self._is_shared = self._allow({random.choice(sorted(self._cores))})  # noqa: S311 (no secret)
 
-    def _used(self) -> float:
-        """Return the seconds of processor time that the threads have used so far."""
-        return sum(map(time.clock_gettime, self._clocks))
+    def _ready_times(self) -> list[float]:
+        """Return for how many seconds each thread has run, or waited for a core (Linux, scheduler/sched-stats)."""
+        files = (Path(f"/proc/self/task/{thread}/schedstat") for thread in self._ids)
+        return [sum(map(int, file.read_text().split()[:2])) / 1e9 for file in files]
 
     def _allow(self, cores: set[int]) -> bool:
         """Let the threads use these cores only; False if the system does not permit it (any more)."""
