@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 
+from tests.harness.links import Links
+from tests.harness.ports import reserved_port
 from tests.harness.programs.redis import RedisServer
 from tests.harness.programs.simulator import Simulator
 from tests.harness.settings import on_redis
@@ -25,6 +27,7 @@ from .site import Site, clients, site
 
 SECRET = "secret-of-the-webhook"
 LEASE_SECONDS = 2
+BEHIND = "127.0.0.9"  # the links to a node, and from it to Redis
 
 
 @dataclass
@@ -126,6 +129,45 @@ def test_a_node_that_stood_still_sends_no_end_of_a_call_that_another_one_has(
     assert [(each["payload"]["contact_id"], each["payload"]["reason"]) for each in ends] == [
         (call.contact.id, "node_lost")
     ]
+
+
+def test_a_node_that_was_cut_off_and_taken_over_sends_no_end_of_its_own(
+    tmp_path: Path, cxone: Simulator, crm: Crm, redis: RedisServer
+) -> None:
+    """Its lease finds out before its store does. For that moment no one knows whose record stands."""
+    http_port = reserved_port()
+    with ExitStack() as stack:
+        links = stack.enter_context(Links())
+        for port in (redis.port, http_port):
+            links.add(BEHIND, port)
+        settings = _node(_folder(tmp_path / "node-1"), redis.url.replace("127.0.0.1", BEHIND), "node-1")
+        settings["http"]["listen"] = f"127.0.0.1:{http_port}"
+        settings["node"]["internal_url"] = f"http://{BEHIND}:{http_port}"
+        first = stack.enter_context(announcing(tmp_path / "node-1", cxone, crm, **settings))
+        others = _node(_folder(tmp_path / "node-2"), redis.url, "node-2")
+        second = stack.enter_context(announcing(tmp_path / "node-2", cxone, crm, **others))
+        wait_for(lambda: redis.run("HLEN", "sipbridge:nodes") == 2, "both nodes in Redis")
+        talking = first.call("release", "lasting")
+        over = first.call("caller_hangs_up", "lasting", hold_seconds=2.5 * LEASE_SECONDS)
+        for call in (talking, over):
+            call.wait_until_answered()
+            wait_for(lambda call=call: crm.sequences(call.contact.id) == [1, 2], "the first events")
+        links.cut(BEHIND, redis.port, http_port)
+        over.wait_for_scenario()
+        first.bridge.program.logged("store_failing")
+        for call in (talking, over):
+            wait_for(lambda call=call: 7 in crm.sequences(call.contact.id), "the end of the call", 30)
+        links.mend(BEHIND, redis.port, http_port)
+        first.bridge.wait_for_metric(1, "sipbridge_calls_total", project="lasting", reason="taken_over")
+        first.bridge.program.logged("store_working")
+        wait_for(lambda: redis.run("HLEN", "sipbridge:nodes") == 2, "another epoch of the first node")
+        again = first.call("release")
+        wait_for(lambda: 7 in crm.sequences(again.contact.id), "the end of a later call", 30)
+        for node in (first, second):
+            node.bridge.wait_for_metric(0, "sipbridge_webhook_calls_waiting", project="lasting")
+    ends = [each["payload"] for each in crm.events if each["sequence"] == 7]
+    for call in (talking, over):
+        assert [each["reason"] for each in ends if each["contact_id"] == call.contact.id] == ["node_lost"]
 
 
 def _folder(path: Path) -> Path:
