@@ -184,7 +184,10 @@ class Chat:
         """Wait for a request that is being stored, by this or by another requester. Raises `StoreError`."""
         if (storing := self._storing.get(key)) is not None:
             await wait_any(storing)  # does not cancel it, as `asyncio.shield`, and costs less
-            storing.result()
+            try:
+                storing.result()
+            finally:
+                del storing  # else its error refers to this frame, and the frame to the error
 
     def _check_space(self) -> None:
         if len(self._digests) >= MAX_MESSAGES:

@@ -110,9 +110,13 @@ class Reception:
             self._check_capacity()
             if (client, project_id, name) not in context.channels:
                 raise ChatsUnavailable("the bridge is starting; try again in a moment")
-            # A task of its own: what was stored runs too, even if the bot disconnects meanwhile.
-            task = independent_task(self._store_and_run(key, record, context, project, settings))
-            self._starting[key] = _Start(record.uid, context, task)
+            # A task of its own: what was stored runs too, even if the bot disconnects meanwhile. Not named here, as its
+            # error refers to this frame.
+            self._starting[key] = _Start(
+                record.uid,
+                context,
+                independent_task(self._store_and_run(key, record, context, project, settings)),
+            )
         return await asyncio.shield(self._starting[key].task)
 
     async def _store_and_run(

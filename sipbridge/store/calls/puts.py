@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TypeVar
 
 from sipbridge.aio import wait_any
 from sipbridge.calls.model import CallState
@@ -12,10 +11,9 @@ from sipbridge.errors import StoreError
 from sipbridge.store.calls.backlog import Backlog
 from sipbridge.store.calls.rows import Row
 from sipbridge.store.calls.settling import Settling
+from sipbridge.store.results import result, result_of
 
 LAZY_SECONDS = 0.1
-
-T = TypeVar("T")
 
 
 class Puts:
@@ -69,14 +67,13 @@ class Puts:
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._backlog.erase(client, project, column, value, done)
         self._wake()
-        await wait_any(done)
-        return _result(done)
+        return await result_of(done)
 
     async def _written(self, done: asyncio.Future[None]) -> None:
         try:
             await wait_any(done, timeout=self._timeout)
             if done.done():
-                return _result(done)
+                return result(done)
         finally:
             done.cancel()  # so that its entry counts as given up
         # The puts after this one do not wait, until the writer has caught up.
@@ -93,15 +90,3 @@ class Puts:
         # The flag first: a put from now on schedules its own wake, so that none is missed.
         self._wake_scheduled = False
         self._wake()
-
-
-def _result(done: asyncio.Future[T]) -> T:
-    """Return the result of a future that is done, or raise what it has.
-
-    The error is raised as a copy. Many puts may get the same one, and the frames that it passes would hold the future,
-    which holds the error: a cycle, for which memory waits until the garbage collector runs.
-    """
-    error = done.exception()
-    if isinstance(error, StoreError):
-        raise type(error)(*error.args)
-    return done.result()

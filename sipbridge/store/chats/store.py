@@ -22,6 +22,7 @@ from sipbridge.store.chats.reader import Reader
 from sipbridge.store.chats.rescue import ChatRescue
 from sipbridge.store.chats.schema import SCHEMA
 from sipbridge.store.chats.writer import DELIVERED_SECONDS, Writer
+from sipbridge.store.results import result_of
 from sipbridge.store.sqlite.database import open_database
 from sipbridge.store.sqlite.retention import Retention
 
@@ -48,7 +49,7 @@ class SqliteChatStore:
         self._check_open()
         creation = Creation.of(record)
         self._writer.submit(creation)
-        stored: ChatRecord = await creation.done
+        stored: ChatRecord = await result_of(creation.done)
         return stored
 
     def write(self, change: ChatChange) -> asyncio.Future[None]:
@@ -138,7 +139,7 @@ class SqliteChatStore:
         self._check_open()
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._writer.submit(Erasure(client, project, column, value, done))
-        return await done
+        return await result_of(done)
 
     async def close(self) -> None:
         """Write what is queued and close."""

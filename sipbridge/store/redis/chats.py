@@ -22,6 +22,7 @@ from sipbridge.store.redis.checks import check_and_take_term
 from sipbridge.store.redis.scripts import READ_CHAT, Command
 from sipbridge.store.redis.server import Server
 from sipbridge.store.redis.streams import StreamEntry, Streams
+from sipbridge.store.results import result_of
 from sipbridge.store.start_wait import StartWait
 from sipbridge.store.tail import Tail
 
@@ -61,7 +62,7 @@ class RedisChatStore:
         self._check_open()
         creation = Creation.of(record)
         self._writer.submit(creation)
-        stored: ChatRecord = await creation.done
+        stored: ChatRecord = await result_of(creation.done)
         return stored
 
     def write(self, change: ChatChange) -> asyncio.Future[None]:
@@ -165,7 +166,7 @@ class RedisChatStore:
         self._check_open()
         done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._writer.submit(Erasure(client, project, column, value, done))
-        return await done
+        return await result_of(done)
 
     async def _select(self, index: str, until: int, limit: int) -> list[ChatRecord]:
         """Return the first records of an index, newest first."""

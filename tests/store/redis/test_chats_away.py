@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -118,3 +120,33 @@ async def test_a_chat_that_is_over_expires_with_all_its_keys(server: RedisServer
     chat_keys += ["sipbridge:chat-id:acme:support:chat-1", "sipbridge:chats-shared:acme:support:chat-1"]
     assert all(0 < server.run("PTTL", key) <= hour for key in chat_keys)
     assert await store.unfinished() == []
+
+
+@pytest.mark.parametrize("erases", [False, True], ids=["creation", "erasure"])
+async def test_a_request_that_fails_leaves_nothing_for_the_garbage_collector(
+    server: RedisServer, store: ChatStore, caplog: pytest.LogCaptureFixture, *, erases: bool
+) -> None:
+    class Caller:
+        pass
+
+    async def call() -> weakref.ref[Caller]:
+        caller = Caller()
+        try:
+            await (store.delete("acme", "support", "c1") if erases else store.create(make_chat()))
+        except StoreError:
+            return weakref.ref(caller)
+        raise AssertionError("it did not fail")
+
+    server.kill()
+    sent = asyncio.create_task(store.create(make_chat("sent")))  # it stays open
+    async with asyncio.timeout(30):
+        while "could not be written" not in caplog.text:  # noqa: ASYNC110 (there is no notification)
+            await asyncio.sleep(0.01)
+    gc.collect()
+    gc.disable()
+    try:
+        assert (await call())() is None
+    finally:
+        gc.enable()
+        server.start()
+        await sent
