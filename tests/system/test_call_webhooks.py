@@ -41,6 +41,10 @@ class Crm:
     def sequences(self, contact: str) -> list[int]:
         return [each["sequence"] for each in self.events if each["payload"]["contact_id"] == contact]
 
+    def wait_for(self, contact: str, sequence: int) -> None:
+        """Wait for an event of a call, within the time of a takeover."""
+        wait_for(lambda: sequence in self.sequences(contact), f"event {sequence} of {contact}", 30)
+
 
 @pytest.fixture
 def crm() -> Iterator[Crm]:
@@ -151,18 +155,18 @@ def test_a_node_that_was_cut_off_and_taken_over_sends_no_end_of_its_own(
         over = first.call("caller_hangs_up", "lasting", hold_seconds=2.5 * LEASE_SECONDS)
         for call in (talking, over):
             call.wait_until_answered()
-            wait_for(lambda call=call: crm.sequences(call.contact.id) == [1, 2], "the first events")
+            crm.wait_for(call.contact.id, 2)
         links.cut(BEHIND, redis.port, http_port)
         over.wait_for_scenario()
         first.bridge.program.logged("store_failing")
         for call in (talking, over):
-            wait_for(lambda call=call: 7 in crm.sequences(call.contact.id), "the end of the call", 30)
+            crm.wait_for(call.contact.id, 7)
         links.mend(BEHIND, redis.port, http_port)
         first.bridge.wait_for_metric(1, "sipbridge_calls_total", project="lasting", reason="taken_over")
         first.bridge.program.logged("store_working")
         wait_for(lambda: redis.run("HLEN", "sipbridge:nodes") == 2, "another epoch of the first node")
         again = first.call("release")
-        wait_for(lambda: 7 in crm.sequences(again.contact.id), "the end of a later call", 30)
+        crm.wait_for(again.contact.id, 7)
         for node in (first, second):
             node.bridge.wait_for_metric(0, "sipbridge_webhook_calls_waiting", project="lasting")
     ends = [each["payload"] for each in crm.events if each["sequence"] == 7]
