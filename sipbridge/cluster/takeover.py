@@ -223,11 +223,7 @@ class Takeover:
             else:
                 journal.found(call_id, lines)
                 calls.append(call)
-        unclaimed = {*self._unclaimed(dead.epoch), *shared}
-        return [
-            replace(call, signal=call.signal or SignalResult.UNKNOWN) if call.record.call_id in unclaimed else call
-            for call in await self.with_claims(calls)
-        ]
+        return _with_unclaimed(await self.with_claims(calls), {*self._unclaimed(dead.epoch), *shared})
 
     async def _take(self, dead: Listed) -> str:
         key = (keys.RESCUER + dead.epoch, keys.RESCUE + dead.epoch, keys.LEASE + dead.id, keys.NODES)
@@ -267,6 +263,26 @@ def _with_claim(call: Unfinished, epoch: str | None, result: str | None) -> Unfi
     if epoch is None or result == SignalResult.UNDELIVERED:
         return call
     return replace(call, signal=SignalResult(result) if result else SignalResult.UNKNOWN)
+
+
+def _with_unclaimed(calls: Sequence[Unfinished], unclaimed: AbstractSet[str]) -> list[Unfinished]:
+    """Return the calls, of which these were signalled without a claim.
+
+    Redis was away then. If it does not know such a Signal yet, nor does it know which others this one withholds: those
+    of the same contact.
+    """
+    unknown = [call.record for call in calls if call.signal is None and call.record.call_id in unclaimed]
+    signalled = {record.call_id for record in unknown}
+    contacts = {(record.client, record.contact_id) for record in unknown}
+
+    def known(call: Unfinished) -> Unfinished:
+        if call.record.call_id in signalled:
+            return replace(call, signal=SignalResult.UNKNOWN)
+        if call.needs_signal and (call.record.client, call.record.contact_id) in contacts:
+            return replace(call, signal=SignalResult.DUPLICATE)
+        return call
+
+    return [known(call) for call in calls]
 
 
 def _with_announcement(call: Unfinished, body: str | None) -> Unfinished:

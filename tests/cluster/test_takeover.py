@@ -238,7 +238,22 @@ async def test_a_call_that_was_signalled_without_a_claim_is_not_signalled_again(
     node.unclaimed[dead.lease.epoch] = {"talking", "signalled"}
     await node.takeover.run(dead.listed)
     assert (node.signals["talking"], node.signals["signalled"]) == (SignalResult.UNKNOWN, SignalResult.ACCEPTED)
-    assert node.signals["undelivered"] is None
+    assert node.signals["undelivered"] is SignalResult.DUPLICATE, "it has the same contact"
+    assert node.signals["hung-up"] is None, "it needs no Signal"
+
+
+@pytest.mark.parametrize("unclaimed", ["talking", "signalled"])
+async def test_a_signal_without_a_claim_withholds_those_of_its_contact_that_redis_does_not_know_of(
+    server: Server, redis: RedisServer, dead: Dead, unclaimed: str
+) -> None:
+    for call_id, contact in (("same contact", make_record("talking").contact_id), ("another contact", "contact-2")):
+        lines = entries.began(make_record(call_id, contact_id=contact), {}).line.decode()
+        redis.run("HSET", keys.OPEN_CALLS + dead.lease.epoch, call_id, lines)
+    node = await rescuer(server)
+    node.unclaimed[dead.lease.epoch] = {unclaimed}
+    await node.takeover.run(dead.listed)
+    withheld = SignalResult.DUPLICATE if unclaimed == "talking" else None  # a later call than one that Redis knows of
+    assert (node.signals["same contact"], node.signals["another contact"]) == (withheld, None)
 
 
 async def test_calls_that_could_not_be_stored_are_recovered_again(
@@ -334,7 +349,7 @@ async def test_signals_without_a_claim_are_known_by_what_other_rescuers_have_wri
     redis.run("SADD", keys.UNCLAIMED + dead.lease.epoch, "talking")
     node = await rescuer(server)
     await node.takeover.run(dead.listed)
-    assert (node.signals["talking"], node.signals["undelivered"]) == (SignalResult.UNKNOWN, None)
+    assert (node.signals["talking"], node.signals["undelivered"]) == (SignalResult.UNKNOWN, SignalResult.DUPLICATE)
 
 
 async def test_only_the_mark_remains_of_a_node_that_was_taken_over(
