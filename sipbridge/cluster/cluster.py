@@ -15,14 +15,15 @@ from sipbridge.aio import cancel_and_wait
 from sipbridge.calls.ports.store import CallJournal, Unfinished
 from sipbridge.cluster.chat_owners import CarriedChats, ChatOwners
 from sipbridge.cluster.claims import Claims
-from sipbridge.cluster.fleet import Fleet, Renewal, Waiting, Ward
+from sipbridge.cluster.fleet import Fleet, Renewal
 from sipbridge.cluster.lease import RENEWALS_PER_LEASE, Lease, LeaseState
 from sipbridge.cluster.open_calls import OpenCalls, SharedJournal
 from sipbridge.cluster.owners import Owners
 from sipbridge.cluster.probes import Probes
 from sipbridge.cluster.replication import Replication
+from sipbridge.cluster.rescues import Rescues
 from sipbridge.cluster.secret import NodeSecret
-from sipbridge.cluster.takeover import WAIT_SECONDS, OpenStore, Recovery, Takeover, TakeoverCounts
+from sipbridge.cluster.takeover import OpenStore, Recovery, Takeover, TakeoverCounts
 from sipbridge.cluster.witnesses import Witnesses
 from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import ConfigError, StoreError
@@ -101,7 +102,7 @@ class Cluster:
         self.takeover_counts = TakeoverCounts()
         self.takeover: Takeover | None = None
         self._tasks: list[asyncio.Task[None]] = []
-        self._rescuing: dict[str, asyncio.Task[None]] = {}  # by the epoch that is taken over
+        self._rescues = Rescues(settings.lease_seconds, self._now)
 
     def on_lost_writes(self, write_records_again: Callable[[], None]) -> None:
         """Set what is called when Redis may have lost its last writes."""
@@ -158,8 +159,9 @@ class Cluster:
 
     async def stop(self) -> None:
         """Renew and rescue no more. A takeover that is interrupted is done by another node."""
-        for task in (*self._tasks, *self._rescuing.values()):
+        for task in self._tasks:
             await cancel_and_wait(task)
+        await self._rescues.stop()
 
     async def close(self) -> None:
         """Leave the nodes, and the chats to them. Calls that are open stay for a takeover."""
@@ -297,39 +299,8 @@ class Cluster:
         self._write_records_again()
 
     def _rescue_dead(self) -> None:
-        """Take over the dead nodes, each on its own: CXone may be down for the calls of one. They are wards, so few."""
-        self._rescuing = {epoch: task for epoch, task in self._rescuing.items() if not task.done()}
-        takeover = self.takeover
-        if takeover is None or self.lease.state is not LeaseState.HELD:
-            return
-        for ward in self.fleet.dead(time.monotonic()):
-            epoch = ward.listed.epoch
-            if epoch not in self._rescuing:
-                self._rescuing[epoch] = asyncio.create_task(self._rescue(takeover, ward), name="node-takeover")
+        if self.takeover is not None and self.lease.state is LeaseState.HELD:
+            self._rescues.begin(self.takeover, self.fleet.dead(self._now()))
 
-    async def _rescue(self, takeover: Takeover, ward: Ward) -> None:
-        node = ward.listed
-        may_wait = time.monotonic() - ward.alive_at < WAIT_SECONDS
-        try:
-            waiting = await takeover.run(node, may_be_old=not ward.was_seen, may_wait=may_wait)
-        except StoreError as error:
-            logger.warning("takeover of %s interrupted: %s", node.id, error, extra={"event": "takeover_failed"})
-        except Exception:
-            logger.exception("takeover of %s failed", node.id, extra={"event": "internal_error"})
-        else:
-            if waiting is not None:
-                self._note_waiting(ward, waiting)
-
-    def _note_waiting(self, ward: Ward, waiting: Waiting) -> None:
-        """Log the calls that a takeover has left, once, and let the other rescuers try before this one does again."""
-        node, before, ward.waiting = ward.listed, ward.waiting, waiting
-        extra = {"event": "node_takeover_waits", "node": node.id, "epoch": node.epoch}
-        for calls, known, what in (
-            (waiting.without_project, before.without_project, "has their project"),
-            (waiting.without_signal, before.without_signal, "reaches CXone"),
-        ):
-            if calls and not known:
-                message = "calls of %s wait for a node that %s: %d"
-                logger.warning(message, node.id, what, calls, extra=extra | {"calls": calls})
-        if waiting.without_signal:
-            ward.again_at = time.monotonic() + 2 * self.settings.lease_seconds / RENEWALS_PER_LEASE
+    def _now(self) -> float:
+        return time.monotonic()
