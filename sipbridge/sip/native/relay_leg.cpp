@@ -45,13 +45,14 @@ RelayLeg::RelayLeg(int call, int withheld, pjmedia_stream *stream, const pjmedia
     : RtpLeg(call, stream, info), withheld_(withheld), eventType_(info.tx_event_pt) {}
 
 void RelayLeg::begin(Clock::time_point now) {
-    noteSent(FRAME_BYTES, now);
+    sentSamples_ = FRAME_BYTES;
+    sentAt_ = now;
     // The conference's silence goes on until the first packet of the other leg.
     fillAt_ = now + FRAME_TIME;
     socket_.watch(this);
 }
 
-void RelayLeg::finish(Clock::time_point now) { skipTo(now); }
+void RelayLeg::finish(Clock::time_point now) { skipTo(ownPacket(latest(), FRAME_BYTES, now)); }
 
 void RelayLeg::prefetch() const {
     RtpLeg::prefetch();
@@ -81,7 +82,8 @@ void RelayLeg::fill(Clock::time_point tick) {
     if (tick < fillAt_)
         return;
     other->level = 0;
-    skipTo(tick);
+    const SentPacket silence = ownPacket(latest(), FRAME_BYTES, tick);
+    skipTo(silence);
     int16_t samples[FRAME_BYTES] = {};
     pjmedia_frame frame;
     pj_bzero(&frame, sizeof(frame));
@@ -89,9 +91,7 @@ void RelayLeg::fill(Clock::time_point tick) {
     frame.buf = samples;
     frame.size = sizeof(samples);
     pjmedia_port_put_frame(port_, &frame);
-    sentSamples_ = FRAME_BYTES;
-    sentAt_ = tick;
-    fillAt_ = tick + FRAME_TIME;
+    noteSent(silence, tick + FRAME_TIME);
 }
 
 SentPacket RelayLeg::latest() const {
@@ -99,16 +99,15 @@ SentPacket RelayLeg::latest() const {
     return SentPacket{static_cast<uint16_t>(session.out_extseq), pj_ntohl(session.out_hdr.ts), sentSamples_, sentAt_};
 }
 
-void RelayLeg::noteSent(uint32_t samples, Clock::time_point now) {
-    sentSamples_ = samples;
-    sentAt_ = now;
-    fillAt_ = now + PATIENCE;
+void RelayLeg::noteSent(const SentPacket &packet, Clock::time_point fillAt) {
+    sentSamples_ = packet.samples;
+    sentAt_ = packet.at;
+    fillAt_ = fillAt;
 }
 
-/** Set the timestamp so that the next frame, to whose samples PJMEDIA adds it, has that of this time. */
-void RelayLeg::skipTo(Clock::time_point now) {
-    const SentPacket packet = latest();
-    const uint32_t passed = nextTimestamp(packet, now) - packet.timestamp;
+/** Set the timestamp so that the next frame, to whose samples PJMEDIA adds it, has that of this packet. */
+void RelayLeg::skipTo(const SentPacket &next) {
+    const uint32_t passed = next.timestamp - latest().timestamp;
     if (passed > FRAME_BYTES)
         sipbridgeSkipSamples(stream, passed - static_cast<uint32_t>(FRAME_BYTES));
 }
@@ -119,12 +118,13 @@ void RelayLeg::relay(const RelayedPacket &packet, int payloadType, const uint8_t
         other->fillAt_ = std::min(other->fillAt_, now);
         return;
     }
-    const auto relayed = received_.pass(packet, other->latest(), now);
+    const SentPacket latest = other->latest();
+    const auto relayed = received_.pass(packet, latest, now);
     if (!relayed)
         return;
     other->send(*relayed, payloadType, payload, length);
     if (!relayed->isLate)
-        other->noteSent(packet.samples, now);
+        other->noteSent(relayedPacket(latest, *relayed, packet, now), now + PATIENCE);
 }
 
 /** Note a sent packet as the session's latest. An event may have an earlier timestamp than the audio before it. */

@@ -40,8 +40,8 @@ public:
 
 private:
     SentPacket latest() const;
-    void noteSent(uint32_t samples, Clock::time_point now);
-    void skipTo(Clock::time_point now);
+    void noteSent(const SentPacket &packet, Clock::time_point fillAt);
+    void skipTo(const SentPacket &next);
     void relay(const RelayedPacket &packet, int payloadType, const uint8_t *payload, size_t length);
     void advance(const pjmedia_rtp_hdr &header);
     void send(const RelayedHeader &relayed, int payloadType, const uint8_t *payload, size_t length);
@@ -49,7 +49,7 @@ private:
     const int withheld_;
     const int eventType_;  // the payload type of the DTMF events that the far end gets; not above 0 if it gets none
     RelayedRtp received_;
-    // The samples of the latest packet to the far end, and its time. The stream knows its sequence and timestamp.
+    // Of the latest packet to the far end, as in SentPacket. The stream knows its sequence and timestamp.
     uint32_t sentSamples_ = 0;
     Clock::time_point sentAt_;
     Clock::time_point fillAt_;

@@ -10,17 +10,49 @@ namespace {
 const int MAX_AHEAD = 100, MAX_BEHIND = 63;
 // A timestamp may run ahead of time by the jitter of the network.
 const int32_t MOST_JITTER = 1000 * SAMPLES_PER_MILLISECOND;
+// Audio that comes later, but with the next timestamp, is that of a clock that stood still.
+constexpr auto MOST_LATE = std::chrono::milliseconds(200);
+// Audio that is covered by packets of our own for so long, without catching up, is that of a clock that stands still in
+// pauses, or of a slower network. Packets that come further apart say nothing about that.
+constexpr auto COVERED_TIME = std::chrono::milliseconds(40), MOST_APART = std::chrono::milliseconds(100);
 
 uint32_t samples(Clock::duration time) {
     return static_cast<uint32_t>(std::max(time, Clock::duration::zero()) / SAMPLE_TIME);
+}
+
+/** The time that the timestamp of a packet stands for that begins now, after the latest one. */
+Clock::time_point nextTime(const SentPacket &latest, Clock::time_point now) {
+    return std::max(now, latest.at + duration(latest.samples));
+}
+
+uint32_t nextTimestamp(const SentPacket &latest, Clock::time_point now) {
+    return latest.timestamp + samples(nextTime(latest, now) - latest.at);
 }
 
 int distance(uint16_t from, uint16_t to) { return static_cast<int16_t>(to - from); }
 
 }  // namespace
 
-uint32_t nextTimestamp(const SentPacket &latest, Clock::time_point now) {
-    return latest.timestamp + std::max(latest.samples, samples(now - latest.at));
+SentPacket ownPacket(const SentPacket &latest, uint32_t samples, Clock::time_point now) {
+    return SentPacket{static_cast<uint16_t>(latest.sequence + 1), nextTimestamp(latest, now), samples,
+                      nextTime(latest, now)};
+}
+
+/**
+ * The time that audio stands for follows from its timestamp, so that a lead is not forgotten and a pause takes it back.
+ * Jitter and stalls must not move it; a clock that is slower than ours does, by a sample per packet.
+ */
+SentPacket relayedPacket(const SentPacket &latest, const RelayedHeader &header, const RelayedPacket &packet,
+                         Clock::time_point now) {
+    const int64_t distance = static_cast<int32_t>(header.timestamp - latest.timestamp);
+    const auto passed = static_cast<uint32_t>(std::max(distance, int64_t{0}));
+    const Clock::time_point at = latest.at + duration(passed);
+    if (!packet.isEvent)
+        return SentPacket{header.sequence, header.timestamp, packet.samples,
+                          std::max({at, std::min(now, at + SAMPLE_TIME), now - MOST_LATE})};
+    // An event may have an earlier timestamp than the audio before it, and then that stays the latest.
+    const int64_t end = std::max(distance + packet.samples, int64_t{latest.samples});
+    return SentPacket{header.sequence, latest.timestamp + passed, static_cast<uint32_t>(end) - passed, at};
 }
 
 std::optional<RelayedHeader> RelayedRtp::pass(const RelayedPacket &packet, const SentPacket &latest,
@@ -28,42 +60,82 @@ std::optional<RelayedHeader> RelayedRtp::pass(const RelayedPacket &packet, const
     if (!rate_.take(now))
         return std::nullopt;
     const int ahead = distance(highest_, packet.sequence);
-    const bool restarts = isRestart(packet, ahead);
+    const bool otherSender = !begun_ || packet.source != source_;
+    const bool restarts = otherSender || ahead > MAX_AHEAD || ahead < -MAX_BEHIND;
     if (!restarts && ahead <= 0)
-        return passLate(packet, -ahead, latest);
-    // The leg has sent packets of our own, such as silence.
-    const bool interrupted = latest.sequence != static_cast<uint16_t>(highest_ + sequenceShift_);
-    const bool begins = restarts || interrupted || isOtherClock(packet, now);
-    if (begins) {
-        sequenceShift_ = static_cast<uint16_t>(latest.sequence + 1 - packet.sequence);
-        timestampShift_ = nextTimestamp(latest, now) - packet.timestamp;
-        timed_ = false;
+        return passLate(packet, -ahead, latest, now);
+    bool otherClock = otherSender || isOtherClock(packet, now);
+    interrupted_ = !otherClock && (interrupted_ || !follows(latest));
+    if (interrupted_ && !packet.isEvent && isCovered(packet, latest)) {
+        otherClock = standsStill(packet, now);
+        if (!otherClock) {
+            advance(packet, 0, now);
+            return std::nullopt;
+        }
     }
-    advance(packet, begins ? 0 : ahead, now);
-    return RelayedHeader{static_cast<uint16_t>(packet.sequence + sequenceShift_), timestampOf(packet),
-                         packet.marker || (begins && !packet.isEvent), false};
+    if (otherClock)
+        beginClock(nextTimestamp(latest, now) - packet.timestamp);
+    const bool renumbers = restarts || otherClock || !follows(latest);
+    if (renumbers)
+        sequenceShift_ = static_cast<uint16_t>(latest.sequence + 1 - packet.sequence);
+    const bool begins = (renumbers || interrupted_) && !packet.isEvent;
+    advance(packet, renumbers ? 0 : ahead, now);
+    const RelayedHeader header{static_cast<uint16_t>(packet.sequence + sequenceShift_),
+                               timestampOf(packet, latest, now), packet.marker || begins, false};
+    if (!packet.isEvent)
+        interrupted_ = false;
+    return header;
 }
 
-bool RelayedRtp::isRestart(const RelayedPacket &packet, int ahead) const {
-    return !begun_ || packet.source != source_ || ahead > MAX_AHEAD || ahead < -MAX_BEHIND;
+/** True if the leg has sent no packets of our own since the packet with the highest sequence number. */
+bool RelayedRtp::follows(const SentPacket &latest) const {
+    return latest.sequence == static_cast<uint16_t>(highest_ + sequenceShift_);
 }
 
 /** True if the timestamp goes back, or ahead of time: it is that of another clock. Those of events stand still. */
 bool RelayedRtp::isOtherClock(const RelayedPacket &packet, Clock::time_point now) const {
-    if (packet.isEvent || !timed_)
+    if (packet.isEvent || !audio_)
         return false;
-    const auto passed = static_cast<int32_t>(packet.timestamp - timestamp_);
-    return passed <= 0 || passed > static_cast<int32_t>(samples(now - heardAt_)) + MOST_JITTER;
+    const auto passed = static_cast<int32_t>(packet.timestamp - audio_->timestamp);
+    return passed <= 0 || passed > static_cast<int32_t>(samples(now - audio_->at)) + MOST_JITTER;
+}
+
+/** True if the far end has got packets of our own for the time in which this one begins, and after it. */
+bool RelayedRtp::isCovered(const RelayedPacket &packet, const SentPacket &latest) const {
+    return static_cast<int32_t>(packet.timestamp + timestampShift_ - latest.timestamp) < 0;
+}
+
+/** True if covered packets do not catch up with time, as those do that a network has held up. */
+bool RelayedRtp::standsStill(const RelayedPacket &packet, Clock::time_point now) {
+    const Received present{packet.timestamp, now};
+    if (!covered_ || !audio_ || now - audio_->at > MOST_APART) {
+        covered_ = present;
+        return false;
+    }
+    if (now - covered_->at < COVERED_TIME)
+        return false;
+    const uint32_t passed = present.timestamp - covered_->timestamp;
+    const bool catchesUp = passed > samples(now - covered_->at) + packet.samples;
+    covered_ = present;
+    return !catchesUp;
+}
+
+void RelayedRtp::beginClock(uint32_t shift) {
+    timestampShift_ = shift;
+    audio_.reset();
+    covered_.reset();
+    interrupted_ = false;
 }
 
 /** Pass a packet that others have overtaken, unless it has come before or the leg has sent packets of our own since. */
-std::optional<RelayedHeader> RelayedRtp::passLate(const RelayedPacket &packet, int behind, const SentPacket &latest) {
+std::optional<RelayedHeader> RelayedRtp::passLate(const RelayedPacket &packet, int behind, const SentPacket &latest,
+                                                  Clock::time_point now) {
     const uint64_t bit = uint64_t{1} << behind;
-    if ((seen_ & bit) || latest.sequence != static_cast<uint16_t>(highest_ + sequenceShift_))
+    if ((seen_ & bit) || !follows(latest))
         return std::nullopt;
     seen_ |= bit;
-    return RelayedHeader{static_cast<uint16_t>(packet.sequence + sequenceShift_), timestampOf(packet), packet.marker,
-                         true};
+    return RelayedHeader{static_cast<uint16_t>(packet.sequence + sequenceShift_), timestampOf(packet, latest, now),
+                         packet.marker, true};
 }
 
 /** Note the packet with the highest sequence number so far; `ahead` is 0 if our numbers before it are taken. */
@@ -73,20 +145,19 @@ void RelayedRtp::advance(const RelayedPacket &packet, int ahead, Clock::time_poi
     begun_ = true;
     source_ = packet.source;
     highest_ = packet.sequence;
-    if (packet.isEvent)
-        return;
-    timed_ = true;
-    timestamp_ = packet.timestamp;
-    heardAt_ = now;
+    if (!packet.isEvent)
+        audio_ = Received{packet.timestamp, now};
 }
 
-uint32_t RelayedRtp::timestampOf(const RelayedPacket &packet) {
+/** A press that begins in a time that packets of our own have covered begins now, as no press may be lost. */
+uint32_t RelayedRtp::timestampOf(const RelayedPacket &packet, const SentPacket &latest, Clock::time_point now) {
     if (!packet.isEvent)
         return packet.timestamp + timestampShift_;
     if (!pressed_ || pressReceived_ != packet.timestamp) {
         pressed_ = true;
         pressReceived_ = packet.timestamp;
-        pressSent_ = packet.timestamp + timestampShift_;
+        const bool covered = interrupted_ && isCovered(packet, latest);
+        pressSent_ = covered ? nextTimestamp(latest, now) : packet.timestamp + timestampShift_;
     }
     return pressSent_;
 }

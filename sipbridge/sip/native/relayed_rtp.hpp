@@ -27,7 +27,7 @@ struct SentPacket {
     uint16_t sequence = 0;
     uint32_t timestamp = 0;
     uint32_t samples = 0;
-    Clock::time_point at;
+    Clock::time_point at;  // the time that its timestamp stands for
 };
 
 /** The header of a packet that is sent. */
@@ -38,25 +38,41 @@ struct RelayedHeader {
     bool isLate;  // a packet with a higher sequence number has been sent
 };
 
-/** The timestamp of a packet that begins now, after the latest one. */
-uint32_t nextTimestamp(const SentPacket &latest, Clock::time_point now);
+/** A packet of our own, such as silence, that is sent now after the latest one: it has the timestamp of its time. */
+SentPacket ownPacket(const SentPacket &latest, uint32_t samples, Clock::time_point now);
+/** The latest packet of the leg after it has sent this one, which was not late. */
+SentPacket relayedPacket(const SentPacket &latest, const RelayedHeader &header, const RelayedPacket &packet,
+                         Clock::time_point now);
 
 /**
  * The packets of one leg, as the other leg sends them. Sequence numbers and timestamps keep their distances, so that
- * the far end sees loss, reordering and pauses as they are. They continue without a jump after a packet of our own, and
- * when the sender restarts or has another source or clock.
+ * the far end sees loss, reordering and pauses as they are. Numbers continue without a jump after a packet of our own,
+ * and when the sender restarts or has another source or clock.
+ *
+ * Timestamps are those of one linear clock (RFC 3550, 5.1). So they keep their distance from the sender's when we have
+ * sent packets of our own, and audio whose time these have covered is lost.
  */
 class RelayedRtp {
 public:
-    /** Return the header for a packet; none if it is a repetition, too late, or over the rate of a call. */
+    /** Return the header for a packet; none if it is repeated, too late, covered, or over the rate of a call. */
     std::optional<RelayedHeader> pass(const RelayedPacket &packet, const SentPacket &latest, Clock::time_point now);
 
 private:
-    bool isRestart(const RelayedPacket &packet, int ahead) const;
     bool isOtherClock(const RelayedPacket &packet, Clock::time_point now) const;
-    std::optional<RelayedHeader> passLate(const RelayedPacket &packet, int behind, const SentPacket &latest);
+    bool isCovered(const RelayedPacket &packet, const SentPacket &latest) const;
+    bool standsStill(const RelayedPacket &packet, Clock::time_point now);
+    std::optional<RelayedHeader> passLate(const RelayedPacket &packet, int behind, const SentPacket &latest,
+                                          Clock::time_point now);
     void advance(const RelayedPacket &packet, int ahead, Clock::time_point now);
-    uint32_t timestampOf(const RelayedPacket &packet);
+    void beginClock(uint32_t shift);
+    bool follows(const SentPacket &latest) const;
+    uint32_t timestampOf(const RelayedPacket &packet, const SentPacket &latest, Clock::time_point now);
+
+    /** A packet of audio as it was received. */
+    struct Received {
+        uint32_t timestamp;
+        Clock::time_point at;
+    };
 
     bool begun_ = false;
     uint32_t source_ = 0;
@@ -65,9 +81,9 @@ private:
     // What is added to the sender's numbers.
     uint16_t sequenceShift_ = 0;
     uint32_t timestampShift_ = 0;
-    bool timed_ = false;  // the next two are of the latest audio
-    uint32_t timestamp_ = 0;
-    Clock::time_point heardAt_;
+    std::optional<Received> audio_;    // the latest audio since the sender's clock began
+    bool interrupted_ = false;         // no audio has passed since packets of our own
+    std::optional<Received> covered_;  // audio that was dropped since then; standsStill() measures from it
     // The latest press: its timestamp never changes (RFC 4733, 2.5.1.2).
     bool pressed_ = false;
     uint32_t pressReceived_ = 0, pressSent_ = 0;
