@@ -193,6 +193,22 @@ TEST_CASE("packets of 10, 30, 40 and 60 ms pass whole") {
     }
 }
 
+TEST_CASE("the time of a lost packet or a pause is kept, whatever part of it has passed as silence before") {
+    for (const int length : {10, 20, 30, 40, 60})
+        for (const int packets : {2, 3, 10, 21}) {
+            CAPTURE(length);
+            CAPTURE(packets);
+            Line line;
+            const int next = packets * length;
+            std::string out = line.receive(0, 0, 0, audio('x', static_cast<size_t>(length)));
+            out += line.ticks(5, next - 5);
+            // The one before is lost, or there was none because of the pause.
+            out += line.receive(next, 2, 8LL * next, audio('y', static_cast<size_t>(length)));
+            out += line.ticks(next, next + 40);
+            CHECK(out.size() == 8 * static_cast<size_t>(next + length));
+        }
+}
+
 TEST_CASE("DTMF events and comfort noise have no audio, and leave no gap") {
     Line line;
     line.packet(0);

@@ -4,6 +4,7 @@
 #include "g711.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 namespace sipbridge {
 
@@ -122,8 +123,7 @@ void ReceivedAudio::passFollowing(Clock::time_point now, std::string *out) {
 
 /**
  * Append the silence between the last audio and this packet, unless it has passed already. A timestamp that jumps
- * further than time has is that of another clock. The gap is a multiple of the packet's length, so that packets keep
- * their position in the listener's frames.
+ * further than time has is that of another clock. Packets keep their position in the listener's frames.
  */
 void ReceivedAudio::fillGap(const Waiting &packet, Clock::time_point now, std::string *out) {
     const auto gap = static_cast<int32_t>(packet.timestamp - end_);
@@ -131,7 +131,7 @@ void ReceivedAudio::fillGap(const Waiting &packet, Clock::time_point now, std::s
     if (gap <= 0 || gap > elapsed || static_cast<size_t>(gap) <= silence_)
         return;
     const size_t missing = static_cast<size_t>(gap) - silence_;
-    appendSilence(missing - missing % packet.audio.size(), out);
+    appendSilence(missing - missing % std::gcd(packet.audio.size(), FRAME_BYTES), out);
 }
 
 }  // namespace sipbridge
