@@ -300,6 +300,19 @@ TEST_CASE("a press keeps its timestamp when our numbers change within it") {
     check(line.pass(80, 3, 2 * SAMPLES, true, 480), 1004, 50320);
 }
 
+TEST_CASE("the rest of a press does not begin another one in another stream") {
+    Line line;
+    line.packet(1);
+    line.pass(40, 2, 2 * SAMPLES, true, 160, true);
+    line.relayed = line.relayed.toOtherStream();
+    line.sent = SentPacket{77, 9000, SAMPLES, line.begin + milliseconds(40)};
+    CHECK(!line.pass(60, 3, 2 * SAMPLES, true, 320));
+    check(line.packet(4), 78, 9000 + 8 * 40, true);
+    CHECK(!line.pass(85, 5, 2 * SAMPLES, true, 480));
+    check(line.pass(100, 6, 5 * SAMPLES, true, 160, true), 80, 9000 + 8 * 60, true);
+    check(line.pass(120, 7, 5 * SAMPLES, true, 320), 81, 9000 + 8 * 60);
+}
+
 TEST_CASE("a flood passes at the rate of a call") {
     Line line;
     int passed = 0;

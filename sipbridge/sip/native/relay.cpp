@@ -94,24 +94,26 @@ void takeRelays() {
         now = relays;
     }
     const Clock::time_point time = Clock::now();
+    for (const auto &each : now) {
+        if (each->begun)
+            continue;
+        each->begun = true;
+        for (const auto &leg : each->legs) {
+            leg->begin(byCall[leg->call], time);
+            byCall[leg->call] = leg.get();
+        }
+    }
     for (const auto &each : running) {
         if (!each->ended)
             continue;
         for (const auto &leg : each->legs) {
+            if (byCall[leg->call] != leg.get())
+                continue;  // another leg of the call has taken over
             byCall[leg->call] = nullptr;
             leg->finish(time);
         }
     }
     running = std::move(now);
-    for (const auto &each : running) {
-        if (each->begun)
-            continue;
-        each->begun = true;
-        for (const auto &leg : each->legs) {
-            byCall[leg->call] = leg.get();
-            leg->begin(time);
-        }
-    }
 }
 
 }  // namespace

@@ -44,11 +44,17 @@ RelayedPacket packetOf(const pjmedia_rtp_hdr *header, bool isEvent, uint32_t sam
 RelayLeg::RelayLeg(int call, int withheld, pjmedia_stream *stream, const pjmedia_stream_info &info)
     : RtpLeg(call, stream, info), withheld_(withheld), eventType_(info.tx_event_pt) {}
 
-void RelayLeg::begin(Clock::time_point now) {
-    sentSamples_ = FRAME_BYTES;
-    sentAt_ = now;
-    // The conference's silence goes on until the first packet of the other leg.
-    fillAt_ = now + FRAME_TIME;
+void RelayLeg::begin(const RelayLeg *before, Clock::time_point now) {
+    if (before && before->stream == stream) {
+        noteSent(before->latest(), before->fillAt_);
+    } else {
+        sentSamples_ = FRAME_BYTES;
+        sentAt_ = now;
+        // The conference's silence goes on until the first packet of the other leg.
+        fillAt_ = now + FRAME_TIME;
+    }
+    if (before)
+        received_ = before->other->stream == other->stream ? before->received_ : before->received_.toOtherStream();
     socket_.watch(this);
 }
 

@@ -22,8 +22,8 @@ public:
     RelayLeg *other = nullptr;
     std::atomic<int> level{0};  // of the far end's latest packet, as slotLevel() measures it
 
-    /** Take over from the conference. */
-    void begin(Clock::time_point now);
+    /** Take over from the conference, or from the leg that the call had before. */
+    void begin(const RelayLeg *before, Clock::time_point now);
     /** Return to the conference: its next packet has the timestamp of its time. */
     void finish(Clock::time_point now);
 

@@ -57,7 +57,7 @@ SentPacket relayedPacket(const SentPacket &latest, const RelayedHeader &header, 
 
 std::optional<RelayedHeader> RelayedRtp::pass(const RelayedPacket &packet, const SentPacket &latest,
                                               Clock::time_point now) {
-    if (!rate_.take(now))
+    if (!rate_.take(now) || isLostPress(packet))
         return std::nullopt;
     const int ahead = distance(highest_, packet.sequence);
     const bool otherSender = !begun_ || packet.source != source_;
@@ -85,6 +85,19 @@ std::optional<RelayedHeader> RelayedRtp::pass(const RelayedPacket &packet, const
     if (!packet.isEvent)
         interrupted_ = false;
     return header;
+}
+
+RelayedRtp RelayedRtp::toOtherStream() const {
+    RelayedRtp next;
+    next.source_ = source_;
+    next.pressed_ = next.pressLost_ = pressed_;
+    next.pressReceived_ = pressReceived_;
+    next.rate_ = rate_;
+    return next;
+}
+
+bool RelayedRtp::isLostPress(const RelayedPacket &packet) const {
+    return packet.isEvent && pressLost_ && packet.source == source_ && packet.timestamp == pressReceived_;
 }
 
 /** True if the leg has sent no packets of our own since the packet with the highest sequence number. */
@@ -142,6 +155,7 @@ std::optional<RelayedHeader> RelayedRtp::passLate(const RelayedPacket &packet, i
 void RelayedRtp::advance(const RelayedPacket &packet, int ahead, Clock::time_point now) {
     seen_ = ahead == 0 ? ~uint64_t{0} : ahead > MAX_BEHIND ? 1 : (seen_ << ahead) | 1;
     pressed_ = pressed_ && packet.source == source_;
+    pressLost_ = pressLost_ && pressed_;
     begun_ = true;
     source_ = packet.source;
     highest_ = packet.sequence;
@@ -155,6 +169,7 @@ uint32_t RelayedRtp::timestampOf(const RelayedPacket &packet, const SentPacket &
         return packet.timestamp + timestampShift_;
     if (!pressed_ || pressReceived_ != packet.timestamp) {
         pressed_ = true;
+        pressLost_ = false;
         pressReceived_ = packet.timestamp;
         const bool covered = interrupted_ && isCovered(packet, latest);
         pressSent_ = covered ? nextTimestamp(latest, now) : packet.timestamp + timestampShift_;

@@ -57,6 +57,12 @@ public:
     /** Return the header for a packet; none if it is repeated, too late, covered, or over the rate of a call. */
     std::optional<RelayedHeader> pass(const RelayedPacket &packet, const SentPacket &latest, Clock::time_point now);
 
+    /**
+     * The same sender, relayed to another stream from now on. That gets no packets of a press that has begun, because
+     * they would be a second press there.
+     */
+    RelayedRtp toOtherStream() const;
+
 private:
     bool isOtherClock(const RelayedPacket &packet, Clock::time_point now) const;
     bool isCovered(const RelayedPacket &packet, const SentPacket &latest) const;
@@ -65,6 +71,7 @@ private:
                                           Clock::time_point now);
     void advance(const RelayedPacket &packet, int ahead, Clock::time_point now);
     void beginClock(uint32_t shift);
+    bool isLostPress(const RelayedPacket &packet) const;
     bool follows(const SentPacket &latest) const;
     uint32_t timestampOf(const RelayedPacket &packet, const SentPacket &latest, Clock::time_point now);
 
@@ -86,6 +93,7 @@ private:
     std::optional<Received> covered_;  // audio that was dropped since then; standsStill() measures from it
     // The latest press: its timestamp never changes (RFC 4733, 2.5.1.2).
     bool pressed_ = false;
+    bool pressLost_ = false;  // it has begun in another stream
     uint32_t pressReceived_ = 0, pressSent_ = 0;
     // Packets of 5 ms are the shortest in use. A flood must not reach the other leg.
     TokenBucket<4, 100> rate_;
