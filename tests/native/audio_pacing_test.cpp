@@ -228,13 +228,27 @@ TEST_CASE("a gap in speech is an underrun, and the end of speech is not") {
     q.write(2);
     q.ticks(8 + 18);  // 90 ms without audio; silence is sent again since 60 ms
     q.write(2);
-    CHECK(q.ticks() == "..#.");
+    CHECK(q.ticks(8) == "#...#...");
     CHECK(q.counters.underruns == 1);
     CHECK(q.queue.delay() == LEAST_DELAY);
-    q.ticks(8 + 24);
+    q.ticks(4 + 24);
     q.write(2);
     q.ticks(8);
     CHECK(q.counters.underruns == 1);
+}
+
+TEST_CASE("after an underrun during which silence was sent, the next frame is sent at once") {
+    for (int late = 60; late <= 100; late += 5) {
+        CAPTURE(late);
+        Queue q;
+        q.write(2);
+        q.ticks(8 + late / 5);
+        q.write(1);
+        CHECK(q.ticks() == "#...");
+        q.write(1);
+        CHECK(q.ticks() == "#...");
+        CHECK(q.counters.underruns == 1);
+    }
 }
 
 TEST_CASE("a standing queue loses frames of silence until two frames are left") {

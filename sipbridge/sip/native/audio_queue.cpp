@@ -140,8 +140,12 @@ bool AudioQueue::take(std::string *heard, long long *played, Clock::time_point n
  * wait. An agent in real time sends frames with jitter, which that wait absorbs; more audio in the queue is as good.
  */
 bool AudioQueue::isAwaited(Clock::time_point tick, size_t count) {
-    if (dry_ && (size_ >= count || (size_ && !flowing_)) && endsUnderrun(tick))
-        flowing_ = true;
+    if (dry_ && (size_ >= count || (size_ && !flowing_)) && endsUnderrun(tick)) {
+        const bool flowed = std::exchange(flowing_, true);
+        // Speech goes on at any tick, also between two packets of silence.
+        if (!flowed && size_ >= count)
+            return false;
+    }
     if (flowing_)
         return tick < due_ || (size_ < count && awaitsMore(tick, count));
     if (!size_)
