@@ -251,6 +251,29 @@ TEST_CASE("after an underrun during which silence was sent, the next frame is se
     }
 }
 
+TEST_CASE("the first packet after a clock that stood still has the timestamp of its time") {
+    for (const bool speaks : {false, true}) {
+        Queue q;
+        q.write(speaks ? 100 : 0);
+        q.ticks(40);
+        q.now += 500;
+        q.tick();
+        CHECK(q.skipped == 8 * 500);
+        q.ticks(3);
+        q.tick();
+        CHECK(q.skipped == 0);
+    }
+}
+
+TEST_CASE("another stream counts no time from before its first packet") {
+    Queue q;
+    q.ticks(40);
+    q.now += 500;
+    q.queue.begin();
+    CHECK(q.tick() == -1);
+    CHECK(q.skipped == 0);
+}
+
 TEST_CASE("a standing queue loses frames of silence until two frames are left") {
     Queue q;
     q.write(10, SILENCE);

@@ -59,6 +59,11 @@ void AudioQueue::mute(bool muted) {
     heard_.clear();
 }
 
+void AudioQueue::begin() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    begins_ = true;
+}
+
 void AudioQueue::drop() {
     head_ = size_ = 0;
     flowing_ = dry_ = false;
@@ -78,9 +83,12 @@ long long AudioQueue::unheard() {
 
 Turn AudioQueue::next(Clock::time_point tick, uint8_t *packet, size_t count, Pace *pace) {
     std::lock_guard<std::mutex> lock(mutex_);
-    // Nothing of this queue was due for a while.
-    if (tick - due_ > MOST_DELAY + duration(MAX_PACKET_BYTES))
-        due_ = stamped_ = tick;
+    if (std::exchange(begins_, false)) {
+        // Nothing of this queue was due for a while.
+        if (tick - due_ > MOST_DELAY + duration(MAX_PACKET_BYTES))
+            due_ = tick;
+        stamped_ = due_;
+    }
     packetBytes_ = count;
     const bool flowed = flowing_;
     const bool waits = isAwaited(tick, count);

@@ -93,6 +93,9 @@ public:
     /** Return how many more bytes must be played until all audible audio has been. */
     long long unheard();
 
+    /** Note that next() is called for another RTP stream from now on, whose timestamps begin with its first packet. */
+    void begin();
+
     /**
      * Decide what to send at this tick of the clock, in a packet of `count` bytes. `packet` gets the next audio for
      * `Speech`, filled up with silence.
@@ -135,6 +138,7 @@ private:
     size_t head_ = 0, size_ = 0;
     long long written_ = 0, audible_ = 0;
     bool muted_ = false;
+    bool begins_ = true;  // no packet was due since begin()
     Clock::time_point over_;  // as in AudioPosition
     Clock::time_point due_;  // of the next packet
     Clock::time_point stamped_;  // the time that its timestamp stands for; later than due_ if packets became earlier

@@ -5,6 +5,7 @@
 #include "g711.hpp"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 // patches/0036
@@ -21,6 +22,13 @@ std::vector<DirectCall *> heard;  // the calls that have audio since the last ti
 DirectCall::DirectCall(int call, int number, std::shared_ptr<AudioQueue> queue, pjmedia_stream *stream,
                        const pjmedia_stream_info &info, size_t packetBytes)
     : RtpLeg(call, stream, info), number(number), packetBytes(packetBytes), queue_(std::move(queue)) {}
+
+void DirectCall::begin() {
+    if (std::exchange(begun_, true))
+        return;
+    queue_->begin();
+    socket_.watch(this);
+}
 
 void DirectCall::prefetch() const {
     RtpLeg::prefetch();

@@ -24,7 +24,7 @@ public:
     const size_t packetBytes;
 
     /** Take over from the conference, unless that was done. */
-    void begin() { socket_.watch(this); }
+    void begin();
 
     void prefetch() const override;
     void takeAudio(const pjmedia_rtp_hdr *header, const void *payload, size_t length) override;
@@ -45,6 +45,7 @@ private:
     void sendByStream(const uint8_t *audio, unsigned skipped);
 
     const std::shared_ptr<AudioQueue> queue_;
+    bool begun_ = false;
     ReceivedAudio received_{Clock::now()};
     std::string out_;
 };
