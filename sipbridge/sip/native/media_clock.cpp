@@ -27,8 +27,11 @@ const long FRAME_NANOSECONDS = 20 * 1000 * 1000;
 // The clock's tick while there are calls that go past the conference. A tick costs the event loop and this thread a
 // wake each, and a packet waits for half a tick on average.
 const long DIRECT_TICK_NANOSECONDS = FRAME_NANOSECONDS / 4;
-// The limit of reading packets within a tick: a flood of them must not stop the audio of all calls.
+// The limits of reading packets within a tick: a flood of them must not stop the audio of all calls. The sockets that
+// are read here and those of the I/O queue, as of calls with SRTP, have limits of their own, so that a flood at one of
+// the former leaves time for the latter.
 const long MAX_READING_NANOSECONDS = DIRECT_TICK_NANOSECONDS / 2;
+const long MAX_POLLING_NANOSECONDS = DIRECT_TICK_NANOSECONDS / 4;
 // If the clock is further behind, it skips the missed turns. To send their RTP in a burst would help no call.
 const long MAX_BEHIND_NANOSECONDS = 10 * FRAME_NANOSECONDS;
 
@@ -43,6 +46,13 @@ long long nowNanoseconds() {
     return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
+/** Call a function until it returns false, for so long at most. */
+template <typename Function> void repeat(long nanoseconds, const Function &function) {
+    const long long until = nowNanoseconds() + nanoseconds;
+    while (function() && nowNanoseconds() < until)
+        ;
+}
+
 /**
  * Read the received RTP. With a thread that wakes up for each packet, a call with audio would cost a fifth to a third
  * more.
@@ -50,11 +60,8 @@ long long nowNanoseconds() {
 void readPackets() {
     pj_ioqueue_t *queue = pjmedia_endpt_get_ioqueue(pjsua_get_pjmedia_endpt());
     const pj_time_val now = {0, 0};
-    const long long until = nowNanoseconds() + MAX_READING_NANOSECONDS;
-    while (readLegs() && nowNanoseconds() < until)
-        ;
-    while (pj_ioqueue_poll(queue, &now) > 0 && nowNanoseconds() < until)
-        ;
+    repeat(MAX_READING_NANOSECONDS, &readLegs);
+    repeat(MAX_POLLING_NANOSECONDS, [&] { return pj_ioqueue_poll(queue, &now) > 0; });
 }
 
 /**
