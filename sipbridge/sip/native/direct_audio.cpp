@@ -93,6 +93,14 @@ void leaveDirectSocket(int call, const pjmedia_stream *stream) {
             each->closeSocket();
 }
 
+void releaseDirectAudio() {
+    {
+        std::lock_guard<std::mutex> lock(callsMutex);
+        calls.clear();
+    }
+    takeCalls();
+}
+
 bool beginDirectTick() {
     if (changed.exchange(false))
         takeCalls();

@@ -29,6 +29,8 @@ void leaveDirectSocket(int call, const pjmedia_stream *stream);
 
 /** Note the calls that have begun and ended; true if there are any. Then the clock must tick more often. */
 bool beginDirectTick();
+/** Release all calls, after the clock has stopped: their memory belongs to the endpoint. On the SIP thread. */
+void releaseDirectAudio();
 /** Pass the audio of the packets read since the last tick on to the streams. */
 void passDirectAudio(Clock::time_point tick);
 /** Send the packets that are due at this tick. */

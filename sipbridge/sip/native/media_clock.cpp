@@ -165,6 +165,8 @@ void stopMediaClock() {
         return;
     pj_thread_join(clockThread);
     pj_thread_destroy(clockThread);
+    releaseRelays();
+    releaseDirectAudio();
 }
 
 }  // namespace sipbridge

@@ -156,6 +156,16 @@ int relayLevel(int call) {
     return relay ? relay->legOf(call)->level.load() : -1;
 }
 
+void releaseRelays() {
+    {
+        std::lock_guard<std::mutex> lock(relaysMutex);
+        for (const auto &each : relays)
+            each->ended = true;
+        relays.clear();
+    }
+    takeRelays();
+}
+
 bool beginRelayTick() {
     if (changed.exchange(false))
         takeRelays();

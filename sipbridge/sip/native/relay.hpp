@@ -31,6 +31,8 @@ void leaveRelaySocket(int call, const pjmedia_stream *stream);
 
 /** Note the relays that have begun and ended; true if there are any. Then the clock must tick more often. */
 bool beginRelayTick();
+/** Release all relays, after the clock has stopped: their memory belongs to the endpoint. On the SIP thread. */
+void releaseRelays();
 /** Send silence or our own DTMF digits to the legs that get no packets of the other one. Every 20 ms. */
 void fillRelays(Clock::time_point tick);
 
