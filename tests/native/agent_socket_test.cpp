@@ -6,7 +6,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <memory>
 #include <string>
+#include <vector>
 
 using namespace sipbridge;
 
@@ -34,20 +36,22 @@ std::string media(const std::string &payload = "AQID") {
 
 const std::string MARK = frame(0x81, R"({"event":"mark","streamSid":"MZ1","mark":{"name":"m"}})");
 
-/** The two ends of a connection: ours is open as the socket of STREAM. */
+/** The two ends of a connection: ours is open as the socket of a stream. */
 struct Agent {
     AudioCounters counters;
-    std::shared_ptr<AudioQueue> queue = std::make_shared<AudioQueue>(LIMIT, &counters);
+    const int stream;
+    std::shared_ptr<AudioQueue> queue;
     int ends[2];
 
-    Agent() {
+    explicit Agent(int stream = STREAM, size_t limit = LIMIT)
+        : stream(stream), queue(std::make_shared<AudioQueue>(limit, &counters)) {
         REQUIRE(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
-        openSocket(STREAM, queue, ends[0], "MZ1");
-        socketReads(STREAM, true);
+        openSocket(stream, queue, ends[0], "MZ1");
+        socketReads(stream, true);
     }
 
     ~Agent() {
-        closeSocket(STREAM);
+        closeSocket(stream);
         close(ends[0]);
         hangUp();
     }
@@ -186,13 +190,47 @@ TEST_CASE("a paused socket is not read") {
     CHECK(agent.exchange("") == MARK);
 }
 
-TEST_CASE("a tick reads each socket once") {
+TEST_CASE("a tick reads a socket once if that has anything for Python") {
     Agent agent;
     agent.send(std::string(200, 'x') + std::string(10000, 'x'));
     const auto turns = readSockets();
     REQUIRE(turns.size() == 1);
     CHECK(turns[0].received.size() <= 4096);
     CHECK(socketsReady());
+}
+
+TEST_CASE("a tick reads the audio of few sockets eight times, so that what follows it does not wait") {
+    Agent agent(STREAM, 100000);
+    const std::string second = media(std::string(216, 'A'));
+    std::string sent;
+    while (sent.size() < 20000)
+        sent += second;
+    agent.send(sent + MARK);
+    const auto turns = readSockets();
+    REQUIRE(turns.size() == 1);
+    CHECK(turns[0].received == MARK);
+    CHECK_FALSE(socketsReady());
+    for (int i = 0; i < 4; ++i)
+        agent.send(sent);
+    CHECK(readSockets().empty());
+    CHECK(socketsReady());
+    CHECK(agent.exchange("") == "");
+    CHECK(agent.written() % 162 == 0);
+    CHECK(agent.written() == 162 * 5 * static_cast<long long>(sent.size() / second.size()));
+}
+
+TEST_CASE("a tick reads each of many sockets once") {
+    std::vector<std::unique_ptr<Agent>> agents;
+    std::string sent;
+    while (sent.size() < 20000)
+        sent += media(std::string(216, 'A'));
+    for (int stream = 0; stream < 9; ++stream) {
+        agents.push_back(std::make_unique<Agent>(stream, 100000));
+        agents.back()->send(sent);
+    }
+    CHECK(readSockets().empty());
+    for (const auto &each : agents)
+        CHECK((each->written() > 0 && each->written() < 4096));
 }
 
 TEST_CASE("audio of the caller is sent in messages of 20 ms") {

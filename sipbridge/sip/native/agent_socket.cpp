@@ -12,17 +12,25 @@ namespace sipbridge {
 
 namespace {
 
-// The most bytes of one read, and of a frame that is read here; longer ones are Python's. A tick reads each socket once:
-// an agent may send some fifty times faster than real time, and TCP holds the rest back.
+// The most bytes of one read, and of a frame that is read here; longer ones are Python's.
 const size_t READ_BYTES = 4096;
 
 }  // namespace
 
-bool AgentSocket::read(std::string *rest) {
+bool AgentSocket::read(int reads, std::string *rest) {
+    bool mayHaveMore = true;
+    bool open = true;
+    while (open && mayHaveMore && rest->empty() && reads-- > 0)
+        open = readOnce(rest, &mayHaveMore);
+    return open;
+}
+
+bool AgentSocket::readOnce(std::string *rest, bool *mayHaveMore) {
     // Of all sockets: between two reads, a socket has only the begin of a frame.
     static char buffer[2 * READ_BYTES];
     const size_t before = partial_.copy(buffer, READ_BYTES);
     const ssize_t count = ::recv(descriptor, buffer + before, READ_BYTES, MSG_DONTWAIT);
+    *mayHaveMore = count == READ_BYTES;
     if (count <= 0)
         return count < 0 && (errno == EAGAIN || errno == EINTR);
     const std::string_view bytes(buffer, before + static_cast<size_t>(count));

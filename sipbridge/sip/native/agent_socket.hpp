@@ -36,8 +36,11 @@ public:
     bool reportsPlayed = false;
     MediaCounts counts;
 
-    /** Read once, at most READ_BYTES; append to `rest` what is for Python. False if the socket has ended or failed. */
-    bool read(std::string *rest);
+    /**
+     * Read so many times at most, READ_BYTES each, until something is for Python; append that to `rest`. False if the
+     * socket has ended or failed.
+     */
+    bool read(int reads, std::string *rest);
 
     /** Take bytes that Python has read; append to `rest` what is for Python. */
     void sift(std::string_view bytes, std::string *rest);
@@ -49,6 +52,7 @@ public:
     std::string takePartial() { return std::move(partial_); }
 
 private:
+    bool readOnce(std::string *rest, bool *mayHaveMore);
     size_t sort(std::string_view bytes, std::string *rest);
     bool takeMessage(std::string_view message);
 
