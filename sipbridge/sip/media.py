@@ -82,7 +82,8 @@ class DialogMedia:
         playing = self._player is not None or peer._player is not None
         if not playing and self._native.openRelay(self._slot, self._withheld_digit, peer._slot, peer._withheld_digit):
             return
-        self._native.closeRelay(self._slot)
+        for slot in (self._slot, peer._slot):
+            self._native.closeRelay(slot)
         self._native.connectSlots(audio, other)
         self._native.connectSlots(other, audio)
 

@@ -29,6 +29,7 @@ class FakePjsip:
     `audio` maps PJSUA's slots to conference slots, and `connected` has the connections between conference slots.
     `direct` maps PJSUA's slots to the streams whose audio goes past the conference, unless `is_direct` is false.
     `relayed` has both slots of joined calls whose packets are relayed, which happens if `can_relay` is true.
+    `dropped` has the slots whose audio that waited for a listener was dropped.
     `gathers` has the times for which each poll was to wait for more events, in milliseconds.
     """
 
@@ -42,6 +43,7 @@ class FakePjsip:
         self.direct: dict[int, int] = {}
         self.can_relay = False
         self.relayed: dict[int, int] = {}
+        self.dropped: set[int] = set()
         self.withheld: dict[int, int] = {}
         self.levels: dict[int, int] = {}
         self.relay_levels: dict[int, int] = {}
@@ -195,6 +197,7 @@ class FakePjsip:
 
     def closeRelay(self, call: int) -> None:
         self.relayed.pop(self.relayed.pop(call, call), None)
+        self.dropped.add(call)
 
     def relayLevel(self, call: int) -> int:
         return self.relay_levels.get(call, 0) if call in self.relayed else -1

@@ -162,6 +162,14 @@ def test_a_clip_is_mixed_with_the_audio_of_the_other_call_in_the_conference(pjsi
     assert pjsip.relayed == {1: 2, 2: 1}
 
 
+def test_nothing_of_the_time_before_a_join_is_heard_while_a_clip_plays(pjsip: FakePjsip) -> None:
+    caller, agent = DialogMedia(1, pjsip), DialogMedia(2, pjsip)
+    pjsip.can_relay, pjsip.audio = True, {1: 11, 2: 12}
+    caller.play(CLIP, 5)
+    caller.join(agent)
+    assert pjsip.dropped == {1, 2}
+
+
 def test_a_relay_ends_with_the_audio_of_either_call(pjsip: FakePjsip) -> None:
     caller, agent = DialogMedia(1, pjsip), DialogMedia(2, pjsip)
     pjsip.can_relay, pjsip.audio = True, {1: 11, 2: 12}

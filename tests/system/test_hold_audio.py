@@ -13,6 +13,7 @@ import pytest
 from tests.harness.media.g711 import MULAW, noise
 from tests.harness.media.recordings import write_wav
 from tests.harness.media.rtp_peer import RtpPort
+from tests.harness.media.stamp import Stamps
 from tests.harness.ports import reserved_port
 from tests.harness.programs.simulator import Simulator
 from tests.harness.programs.sipp import Sipp
@@ -28,6 +29,8 @@ HOLD = noise(0.45)[:-37]
 GRACE_SECONDS = 3
 TAKEN_AFTER_SECONDS = 2.5
 MEDIA_TIMEOUT_SECONDS = 1
+# The caller's audio that a desk hears first: the delay of the conference and its jitter buffer, on a busy machine.
+OLDEST_MS = 200
 
 
 @dataclass(frozen=True)
@@ -143,3 +146,22 @@ def test_the_recording_ends_when_a_desk_answers(holding: HoldingSite) -> None:
         assert HOLD[:160] not in heard(call)[before:]
         desk.stream().muted = True
         call.wait_for_scenario()
+
+
+def test_a_desk_gets_nothing_of_the_time_before_it_was_joined(holding: HoldingSite) -> None:
+    stamps = Stamps(7)
+    with ExitStack() as stack:
+        stack.enter_context(_far_end(holding, holding.agent_port))
+        # The desk wants packets of another length, so the conference carries the audio.
+        call = stack.enter_context(holding.callers.call("desked", "media_ptime", ptime=40))
+        call.wait_until_answered()
+        hand_off(call)
+        wait_for(lambda: turns_heard(heard(call)) >= 1, "the recording")
+        call.caller.send_frames(stamps)
+        wait_for(lambda: turns_heard(heard(call)) >= 4, "more than a second of it")
+        desk = stack.enter_context(_far_end(holding, holding.desk_port))
+        wait_for(lambda: len(desk.stream().stamps()) >= 10, "audio of the caller")
+        first = desk.stream().stamps()[0]
+        call.caller.muted = desk.stream().muted = True
+        call.wait_for_scenario()
+    assert (first.at_ns - first.stamp.sent_ns) / 1_000_000 < OLDEST_MS

@@ -184,8 +184,9 @@ class WebsocketSite:
         *,
         hold_seconds: float = 0,
         agents: ScriptedAgent | None = None,
+        ptime: int = 20,
     ) -> Iterator[WebsocketCall]:
-        """Place a call; the audio of a scenario `media_…` is the test's."""
+        """Place a call; the audio of a scenario `media_…` is the test's. That of `media_ptime` asks for this length."""
         contact = Contact.new()
         with ExitStack() as stack:
             port = stack.enter_context(self.rtp.port())
@@ -195,6 +196,7 @@ class WebsocketSite:
                 "main_contact_id": contact.main_id,
                 "rtp_port": str(port.port),
                 "payload_type": str(PCMU),
+                "ptime": str(ptime),
             }
             sipp = Sipp(
                 scenario,

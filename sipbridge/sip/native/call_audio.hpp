@@ -19,6 +19,12 @@ size_t packetBytesTo(int call);
 /** The slot of a call's audio in the conference; PJSUA_INVALID_ID without audio. */
 int conferenceSlot(int call);
 
+/**
+ * Drop the audio of a call's far end that waits in its jitter buffer, unless the conference reads it. Without a listener
+ * it does not, so half a second of audio may wait there, which the first listener would get.
+ */
+void dropUnheard(int call);
+
 /** Let the conference serve a slot, or not. */
 void serveInConference(int slot, pjmedia_port_op op);
 

@@ -80,8 +80,10 @@ bool openDirectAudio(int call, int number) {
 
 void closeDirectAudio(int call) {
     const int slot = conferenceSlot(call);
-    if (slot != PJSUA_INVALID_ID)
+    if (slot != PJSUA_INVALID_ID) {
+        dropUnheard(call);
         serveInConference(slot, PJMEDIA_PORT_ENABLE);
+    }
     std::lock_guard<std::mutex> lock(callsMutex);
     drop(call);
 }

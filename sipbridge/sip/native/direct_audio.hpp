@@ -18,7 +18,10 @@ namespace sipbridge {
  * SIP thread.
  */
 bool openDirectAudio(int call, int stream);
-/** Undo openDirectAudio(). Does nothing if that was not called. On the SIP thread. */
+/**
+ * Undo openDirectAudio(), if that was called. The next listener in the conference hears what the far end says from now
+ * on. On the SIP thread.
+ */
 void closeDirectAudio(int call);
 
 #ifndef SWIG

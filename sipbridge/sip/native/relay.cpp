@@ -82,8 +82,10 @@ void replace(std::unique_ptr<RelayLeg> leg, std::unique_ptr<RelayLeg> otherLeg) 
 
 /** Put a leg back into the conference, unless its slot has another stream or call now. */
 void returnToConference(const RelayLeg &leg) {
-    if (g711StreamOf(leg.call) == leg.stream)
-        serveInConference(conferenceSlot(leg.call), PJMEDIA_PORT_ENABLE);
+    if (g711StreamOf(leg.call) != leg.stream)
+        return;
+    dropUnheard(leg.call);
+    serveInConference(conferenceSlot(leg.call), PJMEDIA_PORT_ENABLE);
 }
 
 /** Replace the media clock's copies. */
@@ -138,7 +140,7 @@ void closeRelay(int call) {
         relay = drop(call);
     }
     if (!relay)
-        return;
+        return dropUnheard(call);
     for (const auto &leg : relay->legs)
         returnToConference(*leg);
 }

@@ -18,7 +18,10 @@ namespace sipbridge {
  * is not relayed; 0 for none. Call it on the SIP thread.
  */
 bool openRelay(int call, int withheld, int other, int otherWithheld);
-/** End the relay of a call, and put it and the other one back into the conference. On the SIP thread. */
+/**
+ * End the relay of a call, and put it and the other one back into the conference. Without a relay, leave the call there.
+ * Its next listener hears what the far end says from now on. On the SIP thread.
+ */
 void closeRelay(int call);
 /** The level of a relayed call's latest packet, as slotLevel() measures it; -1 if the call is not relayed. */
 int relayLevel(int call);
