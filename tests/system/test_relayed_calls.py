@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from tests.harness.media.g711 import FRAME_BYTES, PCMU
+from tests.harness.media.rtp_peer import Packet as Received
 from tests.harness.media.rtp_peer import RtpStream
 from tests.harness.programs.simulator import Simulator
+from tests.harness.waiting import wait_for
 from tests.harness.worker import Worker
 
 from .audio_site import SIP, AudioSite, audio_site
@@ -20,6 +23,7 @@ from .two_way_audio import assert_whole_both_ways
 
 SOURCE, SPEECH, LOST_ONE_IN = 0xCA11, audio(1), 10
 ON_THE_WAY = 30  # packets between a report and its arrival
+DURATION_AFTER = 20 * FRAME_BYTES  # of the press after the re-INVITE
 MAX_PAUSE_SECONDS = 5  # on hold
 
 
@@ -74,3 +78,47 @@ def test_a_leg_keeps_its_source_sequence_and_clock_after_a_hold(site: AudioSite)
             ]
             assert all(0 < sequence < 3 for sequence, _ in steps), steps
             assert all(0 < timestamp < 8000 * MAX_PAUSE_SECONDS for _, timestamp in steps), steps
+
+
+@pytest.mark.parametrize("presser", ["caller", "agent"])
+def test_a_press_is_one_press_if_a_stream_is_recreated_within_it(site: AudioSite, presser: str) -> None:
+    with (
+        site.rtp.port() as new,
+        site.call(SIP, "media_moves", pause_seconds=0.8, keys={"new_port": str(new.port)}) as call,
+    ):
+        agent, caller = [call.sip_agent], [call.caller, new.call(call.caller.remote)]
+        senders, receivers = (caller, agent) if presser == "caller" else (agent, caller)
+        for each in (*caller, *agent):
+            each.muted = True
+
+        def press() -> list[Received]:
+            of_digits = receivers[0].dtmf_payload_type
+            packets = (each for receiver in receivers for each in receiver.packets)
+            return [each for each in packets if each.payload_type & 0x7F == of_digits]
+
+        with pressing(senders) as durations:
+            wait_for(press, "the press")
+            call.wait_for_ack(2)
+            moved = durations[-1]
+            wait_for(lambda: durations[-1] > moved + DURATION_AFTER, "more of it")
+        assert len({each.timestamp for each in press()}) == 1
+        # A stream of the receiver that is new gets no rest of it.
+        goes_on = int.from_bytes(press()[-1].payload[2:4]) > moved + DURATION_AFTER // 2
+        assert goes_on == (presser == "caller")
+
+
+@contextmanager
+def pressing(streams: list[RtpStream]) -> Iterator[list[int]]:
+    """Hold a DTMF digit, with the same packets from each stream; yield its durations so far."""
+    durations = [0]
+
+    def send() -> None:
+        durations.append(durations[-1] + FRAME_BYTES)
+        event = struct.pack("!BBH", 5, 10, durations[-1])
+        kind = streams[0].dtmf_payload_type
+        press = Packet(0, event, payload_type=kind, timestamp=0, sequence=len(durations))
+        for each in streams:
+            each.send_packet(press.encode(SOURCE, 0))
+
+    with Worker("press", send, lambda: 0.02):
+        yield durations
