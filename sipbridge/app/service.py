@@ -8,7 +8,6 @@ import logging
 import os
 import resource
 import signal
-import threading
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ from pathlib import Path
 import click
 import uvloop
 
-from sipbridge import __version__, file_descriptors, thread_priority, thread_start
+from sipbridge import __version__, file_descriptors, thread_names, thread_priority
 from sipbridge.app.cluster_wiring import recover_own, start_cluster
 from sipbridge.app.health import HealthMonitor
 from sipbridge.app.preflight import find_all_warnings, read_config
@@ -34,7 +33,6 @@ from sipbridge.calls.session import run_call
 from sipbridge.chats.context import ChatContext
 from sipbridge.config import Config
 from sipbridge.errors import ConfigError, SipbridgeError, StartupError
-from sipbridge.shared_core import SharedCore
 from sipbridge.store.start_wait import START_WAIT_SECONDS, StartWait
 from sipbridge.telemetry import LogFormat, configure_logging, level_from
 from sipbridge.terminal import Style
@@ -55,7 +53,7 @@ def main(file: Path, log_format: LogFormat = "json") -> int:
     """
     # A core dump would hold every secret of the configuration, and what callers say.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    thread_start.prepare()
+    thread_names.pass_to_kernel()
     with configure_logging(_log_level(), log_format=log_format):
         try:
             config = read_config(file)
@@ -125,9 +123,7 @@ class Service:
         self._reloader.warm_up(bridge.live_config.latest.centres.values())
         _relieve_collector()
         # Not before: a start, or one that fails, must not hold up other programs.
-        if thread_priority.ask_for_real_time():
-            both = threading.main_thread(), bridge.user_agent.thread
-            core.background.start(SharedCore(both, bridge.user_agent.has_streams).run())
+        thread_priority.ask_for_real_time()
         style = Style.of_output()
         click.echo(f"sipbridge {__version__} {style.green}ready{style.plain}: {bridge.addresses}")
         self._systemd.ready()

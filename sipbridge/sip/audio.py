@@ -41,11 +41,6 @@ class AudioPump:
         """Stop reading the streams."""
         self._loop.remove_reader(self._descriptor)
 
-    @property
-    def any_open(self) -> bool:
-        """True if any stream is open."""
-        return bool(self._listeners)
-
     def open(self, listener: AudioListener) -> int:
         """Open a stream; return its number."""
         number = self.native.audioOpen(MAX_QUEUED_SECONDS * BYTES_PER_SECOND)

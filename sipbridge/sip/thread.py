@@ -78,13 +78,6 @@ class SipThread:
     def _stop(self) -> None:
         self._stopping = True
 
-    @property
-    def thread(self) -> threading.Thread:
-        """The thread itself, once it has been started."""
-        if self._thread is None:
-            raise RuntimeError("the SIP thread has not been started")
-        return self._thread
-
     # ------------------------------------------------------------ from other threads
 
     def run(self, command: Callable[[], T]) -> asyncio.Future[T]:

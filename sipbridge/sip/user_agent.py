@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -89,11 +88,6 @@ class UserAgent:
         self._lookups.close()
         await self._thread.stop()
 
-    @property
-    def thread(self) -> threading.Thread:
-        """The SIP thread, once it has been started."""
-        return self._thread.thread
-
     async def read_certificates(self, tls: TlsConfig) -> TlsFileCopies:
         """Copy the files of `sip.tls` into memory, for `use_certificates`; none without a tls:// address.
 
@@ -118,10 +112,6 @@ class UserAgent:
     def audio_counts(self) -> tuple[int, int, int, int]:
         """Return the underruns, overruns, late frames and stray packets since the start (docs/metrics.md)."""
         return self._native.audioCounts()
-
-    def has_streams(self) -> bool:
-        """Return true if the audio of any call passes the event loop, as that of WebSocket agents does."""
-        return self._pump.any_open
 
     def playout_delay(self) -> float:
         """Return the longest delay that absorbs the jitter of a WebSocket agent at present, in seconds."""

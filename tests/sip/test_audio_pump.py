@@ -35,14 +35,6 @@ class Listener:
         self.received.put_nowait((audio, played))
 
 
-async def test_it_says_if_any_stream_is_open(pump: AudioPump) -> None:
-    found = [pump.any_open]
-    for number in (pump.open(Listener()), pump.open(Listener())):
-        found.append(pump.any_open)
-        pump.close(number)
-    assert [*found, pump.any_open] == [False, True, True, False]
-
-
 async def test_each_listener_gets_the_audio_of_its_stream(pump: AudioPump, pjsip: FakePjsip) -> None:
     one, two = Listener(), Listener()
     first, second = pump.open(one), pump.open(two)

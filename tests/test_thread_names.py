@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import sys
 import threading
 from collections.abc import Iterator
@@ -9,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from sipbridge import thread_start
+from sipbridge import thread_names
 
 
 @pytest.fixture(autouse=True)
-def _prepared() -> Iterator[None]:
-    thread_start.prepare()
+def _names() -> Iterator[None]:
+    thread_names.pass_to_kernel()
     yield
     threading.setprofile(None)
 
@@ -47,13 +46,3 @@ def test_threads_of_an_executor_have_names_too() -> None:
 def test_no_profiler_stays_in_the_thread() -> None:
     with ThreadPoolExecutor(1) as threads:
         assert threads.submit(sys.getprofile).result() is None
-
-
-def test_a_thread_does_not_inherit_the_core_of_the_one_that_starts_it() -> None:
-    cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(cores)})
-    try:
-        with ThreadPoolExecutor(1) as threads:
-            assert threads.submit(os.sched_getaffinity, 0).result() == cores
-    finally:
-        os.sched_setaffinity(0, cores)
