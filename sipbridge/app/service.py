@@ -8,7 +8,7 @@ import logging
 import os
 import resource
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from functools import partial
@@ -168,10 +168,10 @@ class Service:
 
     # ------------------------------------------------------------ node controls
 
-    def end_taken_over(self) -> list[str]:
-        """End all calls and chats, since another node has taken them over; return the ids of the calls."""
+    def end_taken_over(self, kept: Container[str]) -> list[str]:
+        """End all calls but the kept ones, and all chats, since another node has taken them over; return their ids."""
         self._bridge.moving_chats.abandon()
-        calls = list(self._calls.values())
+        calls = [call for call in self._calls.values() if call.record.call_id not in kept]
         for call in calls:
             call.yield_to_rescuer()
         return [call.record.call_id for call in calls]

@@ -96,10 +96,14 @@ class Claims:
         self._attempts += 1
         attempt = self._attempt_of[record.call_id] = self._attempts
         loop = asyncio.get_running_loop()
-        until = loop.time() + PATIENCE_SECONDS
+        began_at = loop.time()
+        until = began_at + PATIENCE_SECONDS
         while record.call_id not in self._given_up:
             try:
-                return self._result(record, await self._ask(record, attempt))
+                state = await self._ask(record, attempt)
+                # The lease finds out that this node was taken over, and gives the call up or takes another epoch.
+                if state != "rescued" or loop.time() >= began_at + self._lease.seconds:
+                    return self._result(record, state)
             except StoreError as error:
                 if await self._is_safe(record.call_id):
                     self._note_unclaimed(record, error)

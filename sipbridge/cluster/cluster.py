@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -54,8 +54,11 @@ class NodeControls(Protocol):
     def draining(self) -> bool:
         """True while the bridge takes no new calls and chats."""
 
-    def end_taken_over(self) -> list[str]:
-        """End all calls in progress without a Signal, and abandon all chats; return the ids of the calls."""
+    def end_taken_over(self, kept: Container[str]) -> list[str]:
+        """End all calls in progress without a Signal, except for those that are kept, and abandon all chats.
+
+        Return the ids of the calls that have not ended yet.
+        """
 
     def withhold_readiness(self, reason: str | None) -> None:
         """Take no new calls, for that reason, until there is none."""
@@ -242,8 +245,7 @@ class Cluster:
         """Renew the lease, do what its state asks for, and take over a dead node."""
         before = self.lease.state
         if before is LeaseState.RESCUED:
-            if controls.calls or controls.chats:
-                self._yield(controls)  # one may have come in while the lease was being read
+            if self._yield(controls):  # one may have come in while the lease was being read
                 return
             self.lease.begin_again()
         shown = {"calls": controls.calls, "max_calls": self.settings.max_calls, "draining": int(controls.draining)}
@@ -283,10 +285,15 @@ class Cluster:
         if state is LeaseState.RESCUED:
             self._yield(controls)
 
-    def _yield(self, controls: NodeControls) -> None:
-        """Leave all calls and chats to the rescuer of this node."""
-        self.claims.give_up(controls.end_taken_over())
+    def _yield(self, controls: NodeControls) -> bool:
+        """Leave calls and chats to the rescuer of this node; return True until they have ended here.
+
+        Calls that began while Redis was away are not known to it, and go on.
+        """
         self.open_calls.forget()
+        taken = controls.end_taken_over(self.open_calls)
+        self.claims.give_up(taken)
+        return bool(taken or controls.chats)
 
     async def _watch_replication(self) -> None:
         with suppress(StoreError):

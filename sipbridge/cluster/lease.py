@@ -6,7 +6,7 @@
 | `HELD` | the last renewal succeeded | `AWAY` if one fails; `RESCUED` or `DISPLACED` if Redis says so |
 | `AWAY` | Redis does not respond | as `HELD` |
 | `DISPLACED` | another node has this id | `HELD` once its lease has ended |
-| `RESCUED` | another node has taken the calls of this epoch | `NEW` with another epoch, once its calls have ended |
+| `RESCUED` | another node has taken the calls of this epoch | `NEW` with another epoch, once those have ended here |
 
 Invariant: an epoch that was rescued never becomes `HELD` again. A rescue leaves a mark in Redis that a renewal finds in
 the same step in which it would write the lease.

@@ -7,16 +7,18 @@ if it has no claim, as Redis did not respond.
 
 Invariant: Redis gets the entries of a call as a whole and in order, so it never has a call that was removed, nor an
 older state after a newer one. What it missed while it was away, or lost, it gets when it responds again; if a failover
-or a restart has brought an older state back, all calls are written again, and the others removed. A network that was
-cut may deliver a write late, of which the node has long heard nothing: writes have numbers, and the script refuses one
-that comes after a later one, or after the calls were taken over.
+or a restart has brought an older state back, all calls are written again, and the others removed. So are the calls that
+it never had, if the node was taken over: they go on with the next epoch. A network that was cut may deliver a write
+late, of which the node has long heard nothing: writes have numbers, and the script refuses one that comes after a later
+one, or after the calls were taken over.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from datetime import datetime
 
@@ -54,6 +56,7 @@ class OpenCalls:
         self._lease = lease
         self._lines: dict[str, bytes] = {}
         self._changed: dict[str, _Written | None] = {}
+        self._unknown: set[str] = set()  # those that Redis never had, as far as this node knows
         self._forgotten: set[str] = set()  # those that still end here
         self._replaces = False  # the next write removes what this node does not have
         self._failing = False
@@ -61,7 +64,7 @@ class OpenCalls:
         self._wake = asyncio.Event()
         self._task = asyncio.create_task(self._run(), name="open-calls-writer")
 
-    def __contains__(self, call_id: str) -> bool:
+    def __contains__(self, call_id: object) -> bool:
         return call_id in self._lines
 
     @property
@@ -76,6 +79,7 @@ class OpenCalls:
             written.set_result("rescued")
             return written
         self._lines[entry.call_id] = entry.line
+        self._unknown.add(entry.call_id)
         self._changed[entry.call_id] = written
         self._wake.set()
         return written
@@ -92,6 +96,7 @@ class OpenCalls:
             raise NodeTakenOver("another node has taken over the calls of this one")
         if state == "written":
             return True
+        written.cancel()  # the call is answered, and goes on
         self.unwritten += 1
         return False
 
@@ -115,7 +120,9 @@ class OpenCalls:
         if entry.call_id not in self._lines:
             return None
         self._lines[entry.call_id] += entry.line
-        written = self._changed.get(entry.call_id) or asyncio.get_running_loop().create_future()
+        written = self._changed.get(entry.call_id)
+        if written is None or written.done():
+            written = asyncio.get_running_loop().create_future()
         self._changed[entry.call_id] = written
         self._wake.set()
         return written
@@ -134,6 +141,7 @@ class OpenCalls:
     def remove(self, call_id: str) -> None:
         """Remove a call that is over and stored."""
         self._forgotten.discard(call_id)
+        self._unknown.discard(call_id)
         if self._lines.pop(call_id, None) is not None:
             self._change(call_id, urgent=False)
 
@@ -145,11 +153,18 @@ class OpenCalls:
         self._wake.set()
 
     def forget(self) -> None:
-        """Write nothing more of the calls so far: another node has them."""
+        """Write nothing more of the calls that Redis has had: another node has them.
+
+        Those that were answered before it had them stay, and are written with the next epoch.
+        """
+        self._forget(self._lines.keys() - (self._unknown - _waiting(self._changed)))
         _resolve(self._changed.values(), "rescued")
-        self._forgotten.update(self._lines)
-        self._lines.clear()
         self._changed.clear()
+
+    def _forget(self, call_ids: AbstractSet[str]) -> None:
+        self._forgotten |= call_ids
+        for call_id in call_ids:
+            self._lines.pop(call_id, None)
 
     async def close(self) -> None:
         """Write what is left, if Redis responds, and end."""
@@ -190,6 +205,10 @@ class OpenCalls:
                 self._note_failure(result)
             else:
                 state = result
+                if state == "written":
+                    self._unknown.difference_update(changed)
+                elif state == "rescued":
+                    self._forget(_waiting(changed))  # they are not answered
         except StoreError as error:
             self._note_failure(error)
         finally:
@@ -224,6 +243,10 @@ class OpenCalls:
             self._failing = True
             extra = {"event": "open_calls_failing"}
             logger.warning("open calls not in Redis: only this node could save their callers: %s", error, extra=extra)
+
+
+def _waiting(changed: Mapping[str, _Written | None]) -> set[str]:
+    return {call_id for call_id, written in changed.items() if written is not None and not written.done()}
 
 
 def _resolve(waiting: Iterable[_Written | None], state: str) -> None:

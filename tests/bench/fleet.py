@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Container, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -223,7 +223,7 @@ class _IdleBridge:
     chats = 0
     draining = False
 
-    def end_taken_over(self) -> list[str]:
+    def end_taken_over(self, _: Container[str]) -> list[str]:
         """No call ends."""
         return []
 

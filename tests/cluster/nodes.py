@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 from sipbridge.calls.ports.cxone import SignalResult
@@ -22,18 +22,28 @@ LEASE = 15.0
 class Controls:
     """A bridge with calls and chats."""
 
-    def __init__(self) -> None:
-        self.calls = 0
+    def __init__(self, *open_calls: str) -> None:
+        self._open = list(open_calls)
         self.chats = 0
         self.draining = False
         self.ended: list[str] = []
         self.obstacles: list[str | None] = []
 
+    @property
+    def calls(self) -> int:
+        return len(self._open)
+
+    def begin(self, call_id: str) -> None:
+        self._open.append(call_id)
+
+    def end(self, call_id: str) -> None:
+        self._open.remove(call_id)
+
     def obstacle(self) -> str | None:
         return self.obstacles[-1]
 
-    def end_taken_over(self) -> list[str]:
-        self.ended = ["call-1"]
+    def end_taken_over(self, kept: Container[str]) -> list[str]:
+        self.ended = [call_id for call_id in self._open if call_id not in kept]
         return self.ended
 
     def withhold_readiness(self, reason: str | None) -> None:

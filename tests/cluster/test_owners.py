@@ -17,8 +17,8 @@ from tests.store.records import make_record
 async def test_the_nodes_are_listed_as_their_leases_show_them(node: Cluster, own_redis: RedisServer) -> None:
     other = make_node(own_redis, "node-b")
     await join(other)
-    controls = Controls()
-    controls.calls, controls.draining = 3, True
+    controls = Controls("call-1", "call-2", "call-3")
+    controls.draining = True
     await other.turn(controls)
     await node.turn(Controls())
     this = NodeReport("node-a", "http://node-a", "alive", is_this=True, calls=0, max_calls=10)
