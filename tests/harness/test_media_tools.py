@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import orjson
 import pytest
-from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from tests.harness.media.g711 import ALAW, ALAW_TO_MULAW, MULAW, MULAW_TO_ALAW, PCMA, best_match, noise
 from tests.harness.media.media_agent import MediaAgent
@@ -208,7 +208,7 @@ class Bridge(WSListener):
         self.audio: list[tuple[int, bytes]] = []
         self.messages: list[dict[str, object]] = []
 
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:  # noqa: ARG002 (picows says so)
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
         if frame.msg_type == WSMsgType.TEXT:
             message = orjson.loads(frame.get_payload_as_bytes())
             if message["event"] == "media":
@@ -216,6 +216,9 @@ class Bridge(WSListener):
                 self.audio.append((0, base64.b64decode(message["media"]["payload"])))
             else:
                 self.messages.append(message)
+        elif frame.msg_type == WSMsgType.CLOSE:
+            transport.send_close(WSCloseCode.OK)
+            transport.disconnect()
 
 
 def test_the_agent_receives_audio_sends_audio_and_hangs_up() -> None:

@@ -152,7 +152,7 @@ def test_a_node_that_was_cut_off_and_taken_over_sends_no_end_of_its_own(
         second = stack.enter_context(announcing(tmp_path / "node-2", cxone, crm, **others))
         wait_for(lambda: redis.run("HLEN", "sipbridge:nodes") == 2, "both nodes in Redis")
         talking = first.call("release", "lasting")
-        over = first.call("caller_hangs_up", "lasting", hold_seconds=2.5 * LEASE_SECONDS)
+        over = first.call("caller_hangs_up", "lasting", hold_seconds=4 * LEASE_SECONDS)
         for call in (talking, over):
             call.wait_until_answered()
             crm.wait_for(call.contact.id, 2)

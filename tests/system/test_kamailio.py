@@ -26,7 +26,7 @@ from .site import NUMBERS, Contact, PlacedCall
 
 UNKNOWN, PEER = "127.0.0.9", "127.0.0.3"
 TAKEOVER_SECONDS = 60
-NO_ACK_SECONDS = 60
+NO_ACK_SECONDS = 75  # for the ACK, and then for the response to BYE: 32 s each (RFC 3261, 13.3.1.4 and 17.1.2.2)
 PLAY_OUT_SECONDS = 30  # of the rest of a clip
 SILENT_SECONDS = 4.0  # at most, for a call that goes to a silent node first
 DRAINING_SECONDS = 0.05  # for one that goes to a draining node first

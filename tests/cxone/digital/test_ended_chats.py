@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,24 +45,27 @@ PARTS = (
 )
 
 
-@pytest.fixture(autouse=True)
-def _without_collector(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+@pytest.fixture
+def in_memory(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Counter[str]]]:
+    """Return how many parts of chats are in memory, besides those that other tests have left."""
     monkeypatch.setattr(byoc_session, "POLL_SECONDS", 0.1)
     monkeypatch.setattr(dfo_session, "FIRST_PAUSE_SECONDS", 0.01)
     gc.collect()
     gc.disable()
-    yield
+    before = _parts()
+    yield lambda: _parts() - before
     gc.enable()
 
 
-def in_memory() -> Counter[str]:
-    """Return the numbers of the parts of chats."""
+def _parts() -> Counter[str]:
     return Counter(type(each).__name__ for each in gc.get_objects() if type(each) in PARTS)
 
 
 @pytest.mark.parametrize("by", ["bot", "agent"])
 @pytest.mark.parametrize("channel", [DFO, BYOC, PATRON], ids=lambda channel: channel["type"])
-async def test_a_chat_that_has_ended_is_freed(tmp_path: Path, channel: dict[str, Any], by: str) -> None:
+async def test_a_chat_that_has_ended_is_freed(
+    tmp_path: Path, in_memory: Callable[[], Counter[str]], channel: dict[str, Any], by: str
+) -> None:
     async with site(tmp_path, channel) as cxone, run(cxone) as bridge:
         contact = await bridge.joined()
         bridge.live.set_typing(on=True)
@@ -77,7 +80,9 @@ async def test_a_chat_that_has_ended_is_freed(tmp_path: Path, channel: dict[str,
         await cxone.until(lambda: not in_memory(), f"release of {dict(in_memory())}")
 
 
-async def test_a_connection_that_was_lost_during_a_request_is_freed(tmp_path: Path) -> None:
+async def test_a_connection_that_was_lost_during_a_request_is_freed(
+    tmp_path: Path, in_memory: Callable[[], Counter[str]]
+) -> None:
     async with site(tmp_path, DFO) as cxone, run(cxone) as bridge:
         contact = await bridge.joined()
         fault = GatewayFault.model_validate({"on": "event", "type": "SendMessage", "drop": "before_ack"})
