@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -37,6 +38,10 @@ _NO_READINESS = {
     LeaseState.RESCUED: "another node has taken over the calls and chats of this one",
     LeaseState.DISPLACED: "another node has the same node.id",
 }
+
+
+# A call of the epoch before may still wait for the store, which alone knows whose record stands.
+RESCUE_KNOWN_SECONDS = 60.0
 
 
 class NodeControls(Protocol):
@@ -88,6 +93,7 @@ class Cluster:
         self._replication = Replication(call_server)
         self.lease = Lease(lease_server, settings.id, settings.lease_seconds, self._secret.mark)
         self.fleet = Fleet(settings.id, settings.lease_seconds)
+        self._rescued_at = -math.inf  # when this node last found that it was taken over
         self._renewed_at = 0.0  # by the clock of the day: when the last successful renewal was sent
         self._write_records_again: Callable[[], None] = lambda: None
         self.claims = Claims(
@@ -225,8 +231,9 @@ class Cluster:
             await self.chat_owners.wait(self.settings.lease_seconds / RENEWALS_PER_LEASE)
 
     def may_be_rescued(self) -> bool:
-        """True if another node may have taken over the calls of this one."""
-        return self.lease.state is LeaseState.RESCUED or not self.fleet.cannot_be_rescued(time.monotonic())
+        """True if another node may have taken over calls of this one, also just before the present epoch."""
+        now = time.monotonic()
+        return now - self._rescued_at < RESCUE_KNOWN_SECONDS or not self.fleet.cannot_be_rescued(now)
 
     def may_relay(self) -> bool:
         """True if no other node can have taken the chats of this one, so that it may send to CXone for them.
@@ -290,6 +297,7 @@ class Cluster:
 
         Calls that began while Redis was away are not known to it, and go on.
         """
+        self._rescued_at = time.monotonic()
         self.open_calls.forget()
         taken = controls.end_taken_over(self.open_calls)
         self.claims.give_up(taken)
