@@ -8,6 +8,7 @@ import pytest
 
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.cluster import Cluster
+from sipbridge.cluster.cluster import RESCUE_KNOWN_SECONDS
 from sipbridge.cluster.lease import LeaseState
 from sipbridge.errors import NodeTakenOver
 from sipbridge.store.journal import entries
@@ -63,6 +64,18 @@ async def test_a_call_that_comes_in_after_the_rescue_is_ended_too(node: Cluster,
     await node.open_calls.confirm(node.open_calls.begin(entries.began(make_record("call-3"), {})))
     assert own_redis.run("EXISTS", keys.OPEN_CALLS + epoch) == 0
     assert own_redis.run("HKEYS", keys.OPEN_CALLS + node.lease.epoch) == ["call-3"]
+
+
+async def test_a_node_remembers_its_rescue_for_a_minute(node: Cluster, own_redis: RedisServer, clock: Time) -> None:
+    controls, epoch = Controls(), node.lease.epoch
+    own_redis.run("SET", keys.RESCUE + epoch, "another")
+    await node.turn(controls)
+    await node.turn(controls)
+    assert (node.lease.state, node.may_be_rescued()) == (LeaseState.HELD, True)
+    assert node.lease.epoch != epoch
+    clock.now += RESCUE_KNOWN_SECONDS
+    await node.turn(controls)
+    assert not node.may_be_rescued()
 
 
 async def test_a_call_that_redis_never_had_goes_on_with_the_next_epoch(node: Cluster, own_redis: RedisServer) -> None:
