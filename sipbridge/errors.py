@@ -337,6 +337,10 @@ class StoreSilent(StoreError):
     """The store has not responded in time, or not yet: it may in a moment."""
 
 
+class NotStorable(StoreError):
+    """The store can never write this: its text or its values cannot be encoded."""
+
+
 class CallTakenOver(StoreError):
     """The record is that of another node, which has taken the call over."""
 

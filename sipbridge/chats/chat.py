@@ -65,7 +65,7 @@ class Chat:
         )
         self.inbox.throttle = weakly(self.session.throttle)
         self.outbox = Outbox(self.session, self.inbox.put)
-        self.steps = Steps(stored.record.uid, context.store, self.inbox.put)
+        self.steps = Steps(stored.record, context.store, self.inbox.put)
         self._digests = {message.id: message.digest for message in stored.messages}
         # The requests that are being stored, by the id of their message; that to end the chat has None.
         self._storing: dict[str | None, asyncio.Future[None]] = {}
@@ -217,13 +217,14 @@ class Chat:
             await self.steps.settled()
         return not self.is_new(message_id)
 
-    async def emit(self, kind: ChatEventType, payload: dict[str, Any] | None = None, **record: object) -> None:
+    async def emit(self, kind: ChatEventType, payload: dict[str, Any] | None = None, **record: object) -> bool:
         """Store an event and what changed in the record, all or nothing; then the bot gets the event.
 
-        Waits for that, as long as the store fails.
+        Waits for that, as long as the store fails. Returns False if they can never be stored.
         """
-        self._add(kind, payload or {}, (), record)
+        is_step = self._add(kind, payload or {}, (), record)
         await self.steps.settled()
+        return is_step
 
     async def relay(
         self,
@@ -231,14 +232,14 @@ class Chat:
         payload: dict[str, Any],
         also: Sequence[Delivery | AttachmentFile],
         then: Callable[[], None],
-    ) -> None:
+    ) -> bool:
         """Store an event and other entries, all or nothing; the bot gets the event after that, and `then` is called.
 
-        Does not wait for it, so that a message and the reply to it need one commit.
+        Does not wait for it, so that a message and the reply to it need one commit. Returns False as `emit`.
         """
         if len(self.steps) >= _MAX_STEPS:
             await self.steps.settled()
-        self._add(kind, payload, also, {}, then)
+        return self._add(kind, payload, also, {}, then)
 
     async def update(self, **record: object) -> None:
         """Store a change of the record without an event. Waits for that as `emit`."""
@@ -253,7 +254,7 @@ class Chat:
         also: Sequence[Delivery | AttachmentFile],
         record: dict[str, object],
         then: Callable[[], None] = lambda: None,
-    ) -> None:
+    ) -> bool:
         event = self.record.event(self._sequence + 1, kind, payload)
         changed = self.record.changed(**record) if record else None
 
@@ -267,10 +268,12 @@ class Chat:
                 self.context.sink.publish(self.record, event)
             then()
 
-        self.steps.add([*also, event], changed, take_effect)
+        if not self.steps.add([*also, event], changed, take_effect):
+            return False
         self._sequence += 1
         if kind is ChatEventType.AGENT_MESSAGE:
             self._agent_messages[payload["message_id"]] = False
+        return True
 
     def _use(self, record: ChatRecord) -> None:
         self.record = record

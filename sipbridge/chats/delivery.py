@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from sipbridge.aio import cancel_and_wait
 from sipbridge.chats.happenings import AllHandedOver, Delivered
 from sipbridge.chats.model import DeliveryStatus
 from sipbridge.chats.ports import ChannelSession, Outgoing
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,11 @@ class Outbox:
         try:
             while self._waiting:
                 letter = self._waiting[0]
-                status, reason = await self._hand_over(letter)
+                try:
+                    status, reason = await self._hand_over(letter)
+                except Exception:  # it would fail again, and others wait behind it
+                    logger.exception("a message was not handed over", extra={"event": "internal_error"})
+                    status, reason = self._fate(letter), "internal_error"
                 self._waiting.popleft()
                 self._report(Delivered(letter.id, status, reason))
             if self._announces_end:

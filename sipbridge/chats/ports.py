@@ -181,7 +181,10 @@ class ChatStore(Protocol):
         """Write a new chat; return it, or the chat of the same client, project and `chat_id` if there is one."""
 
     def write(self, change: ChatChange) -> asyncio.Future[None]:
-        """Write a change; await the result. Changes are written in the order in which this was called."""
+        """Write a change; await the result. Changes are written in the order in which this was called.
+
+        One that cannot be encoded fails with `NotStorable` before this returns, also while the store fails.
+        """
 
     async def get(self, client: str, project: str, chat_id: str) -> ChatRecord | None:
         """Return the record of a chat."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -118,12 +119,14 @@ async def agent_message(chat: Chat, message: h.AgentMessage) -> None:
     if message.agent is not None:
         payload["agent"] = _shown(chat, message.agent).model_dump(exclude_none=True)
 
-    def relayed() -> None:
+    def settled(status: DeliveryStatus) -> None:
         h.resolve(message.stored)
         seconds = max(0.0, (datetime.now(UTC) - message.at).total_seconds())
-        chat.context.observe(ChatMessageRelayed(chat.record, "to_bot", DeliveryStatus.DELIVERED, seconds))
+        chat.context.observe(ChatMessageRelayed(chat.record, "to_bot", status, seconds))
 
-    await chat.relay(ChatEventType.AGENT_MESSAGE, payload, message.files, then=relayed)
+    then = partial(settled, DeliveryStatus.DELIVERED)
+    if not await chat.relay(ChatEventType.AGENT_MESSAGE, payload, message.files, then):
+        settled(DeliveryStatus.FAILED)  # a channel that waited for it would repeat it in vain
 
 
 def _links(chat: Chat, files: Sequence[AttachmentFile]) -> list[Attachment]:

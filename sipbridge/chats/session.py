@@ -209,5 +209,11 @@ async def _close(chat: Chat, end: ChatEnd) -> None:
     await _settle(chat)
     for message_id, status in chat.undelivered:
         await note_delivery(chat, message_id, status, NOT_HANDED_OVER)
+    if not await _emit_end(chat, end):
+        await _emit_end(chat, channel_failed(chat.record, "internal_error"))
+
+
+async def _emit_end(chat: Chat, end: ChatEnd) -> bool:
+    """Store the end and the last event; return False if they can never be stored."""
     kind, payload = last_event(end)
-    await chat.emit(kind, payload, **changes(chat.record, end, datetime.now(UTC)))
+    return await chat.emit(kind, payload, **changes(chat.record, end, datetime.now(UTC)))

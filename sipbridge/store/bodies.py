@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from sipbridge.errors import StoreError
+from sipbridge.errors import NotStorable, StoreError
 
 END_OF_TIME = 2**63 - 1
 
@@ -25,11 +25,11 @@ def microseconds(moment: datetime) -> int:
 
 
 def to_body(dump: Callable[[], str], name: str) -> str:
-    """Return the JSON of a record. Raises `StoreError`, which says `name`, if its text cannot be encoded as UTF-8."""
+    """Return the JSON of a record. Raises `NotStorable`, which says `name`, if it cannot be encoded as UTF-8."""
     try:
         return dump()
-    except ValueError as error:  # lone surrogates
-        raise StoreError(f"{name} contains text that is not valid Unicode") from error
+    except (ValueError, TypeError) as error:  # lone surrogates, and objects of Python
+        raise NotStorable(f"{name} contains text that is not valid Unicode, or a value that is not JSON") from error
 
 
 def to_model(kind: type[Model], body: str) -> Model:

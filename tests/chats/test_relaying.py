@@ -83,6 +83,26 @@ async def test_refused_message_is_reported_and_the_chat_goes_on() -> None:
         ]
 
 
+async def test_message_that_fails_by_a_fault_of_ours_is_reported_and_holds_up_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with world() as w:
+        w.channel.fates["odd"] = UnicodeEncodeError("utf-8", "\ud83d", 0, 1, "surrogates not allowed")
+        w.channel.fates["odder"] = TypeError("not JSON")
+        w.channel.unsent.add("odd")
+        await active(w)
+        for number, text in enumerate(("odd", "odder", "good")):
+            await w.say(text, f"b{number}")
+        assert await w.event("message_delivered") == {"id": "b2"}
+        failed = [payload for kind, payload in w.events if kind == "message_failed"]
+        assert failed == [
+            {"id": "b0", "delivery": "failed", "reason": "internal_error"},
+            {"id": "b1", "delivery": "unknown", "reason": "internal_error"},
+        ]
+        faults = [line for line in caplog.records if line.__dict__.get("event") == "internal_error"]
+        assert len(faults) == 2
+
+
 async def test_typing_is_passed_on_both_ways_and_never_stored() -> None:
     async with world() as w:
         await active(w)

@@ -9,12 +9,15 @@ import pytest
 
 from sipbridge.chats import happenings as h
 from sipbridge.chats.chat import _MAX_STEPS
+from sipbridge.chats.events import ChatMessageRelayed
+from sipbridge.chats.model import DeliveryStatus, HumanAgent
 from sipbridge.chats.ports import ChatChange
 from sipbridge.chats.steps import Steps
 from sipbridge.errors import StoreError
-from tests.chats.world import World, active, message, world
-from tests.fakes.chat_store import FakeChatStore
+from tests.chats.world import CLIENT, NOW, PROJECT, World, active, message, world
+from tests.fakes.chat_store import FakeChatStore, refusal_of
 from tests.fakes.journal import Journal
+from tests.store.chats.chats import make_chat
 
 
 @pytest.fixture
@@ -103,6 +106,31 @@ async def test_event_is_never_stored_before_the_one_that_failed(w: World, journa
     assert written == [1, 2, 3, 4]
 
 
+async def test_step_that_can_never_be_stored_is_given_up_and_the_chat_goes_on(
+    w: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    stored = asyncio.get_running_loop().create_future()
+    w.channel.happens(h.AgentMessage("m1", "half \ud83d", NOW, stored=stored))
+    w.channel.happens(h.AgentJoined(HumanAgent(id="half \ud83d")))
+    w.channel.happens(h.ChannelStateChanged({"cursor": "\ud83d"}))
+    w.channel.happens(message("whole", "m2"))
+    await w.event("agent_message")
+    await asyncio.wait_for(stored, 5)
+    assert [payload.get("message_id") for kind, payload in w.events if kind == "agent_message"] == ["m2"]
+    assert await sequences(w) == list(range(1, len(w.published) + 1))
+    lost = [line.__dict__ for line in caplog.records if line.__dict__.get("event") == "chat_step_lost"]
+    assert [(line["chat_id"], line["client"], line["project"]) for line in lost] == [("c1", CLIENT, PROJECT)] * 3
+    relayed = [each for each in w.telemetry if isinstance(each, ChatMessageRelayed) and each.direction == "to_bot"]
+    assert [each.status for each in relayed] == [DeliveryStatus.FAILED, DeliveryStatus.DELIVERED]
+
+
+async def test_end_that_can_never_be_stored_is_one_by_a_fault(w: World) -> None:
+    w.channel.happens(h.ContactClosed("half \ud83d"))
+    record = await w.ended()
+    assert (record.state, record.ended_by, record.reason) == ("ended", "bridge", "internal_error")
+    assert w.events[-1] == ("chat_ended", {"by": "bridge", "reason": "internal_error"})
+
+
 async def test_end_waits_for_steps_that_failed(w: World, journal: Journal) -> None:
     fail_next_write(w, journal)
     w.channel.happens(message("bye"))
@@ -163,6 +191,8 @@ class ManualStore(FakeChatStore):
         self.writes: list[tuple[int | None, asyncio.Future[None]]] = []
 
     def write(self, change: ChatChange) -> asyncio.Future[None]:
+        if (refusal := refusal_of(change)) is not None:
+            return refusal
         writing = asyncio.get_running_loop().create_future()
         self.writes.append((change.step, writing))
         return writing
@@ -173,7 +203,7 @@ class ManualStore(FakeChatStore):
 
 async def test_effect_that_fails_stops_nothing(caplog: pytest.LogCaptureFixture) -> None:
     store, effects = ManualStore(), list[str]()
-    steps = Steps("uid", store, lambda _: None)
+    steps = Steps(make_chat(), store, lambda _: None)
     steps.add([], None, lambda: effects.append(str(1 / 0)))
     steps.add([], None, lambda: effects.append("second"))
     settling = asyncio.create_task(steps.settled())
@@ -185,26 +215,48 @@ async def test_effect_that_fails_stops_nothing(caplog: pytest.LogCaptureFixture)
     assert "ZeroDivisionError" in caplog.text
 
 
+async def test_step_that_can_never_be_stored_is_given_up_while_the_store_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sipbridge.chats.steps._RETRY_SECONDS", 0.0)
+    store, effects = ManualStore(), list[str]()
+    steps = Steps(make_chat(), store, lambda _: None)
+    assert steps.add([], None, lambda: effects.append("first"))
+    store.fail(0)
+    await asyncio.sleep(0)
+    assert not steps.add([], make_chat(channel_state={"cursor": "\ud83d"}), lambda: effects.append("never"))
+    assert steps.add([], None, lambda: effects.append("second"))
+    store.fail(1)
+    settling = asyncio.create_task(steps.settled())
+    await run_loop()
+    assert [step for step, _ in store.writes] == [1, 2, 1, 2]
+    for _, writing in store.writes[2:]:
+        writing.set_result(None)
+    await asyncio.wait_for(settling, 5)
+    assert effects == ["first", "second"]
+
+
 async def test_late_refusal_of_a_step_that_is_being_written_again_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sipbridge.chats.steps._RETRY_SECONDS", 0.0)
     store, effects, failures = ManualStore(), list[str](), list[h.StepFailed]()
-    steps = Steps("uid", store, failures.append)
+    steps = Steps(make_chat(), store, failures.append)
     steps.add([], None, lambda: effects.append("first"))
     steps.add([], None, lambda: effects.append("second"))
     store.fail(0)
     await asyncio.sleep(0)
     assert len(failures) == 1
     steps.add([], None, lambda: effects.append("third"))
-    assert [step for step, _ in store.writes] == [1, 2]
+    assert [step for step, _ in store.writes] == [1, 2, 3]
     settling = asyncio.create_task(steps.settled())
     await run_loop()
     store.fail(1)
+    store.fail(2)
     await run_loop()
-    assert [step for step, _ in store.writes] == [1, 2, 1, 2, 3]
+    assert [step for step, _ in store.writes] == [1, 2, 3, 1, 2, 3]
     assert not effects
-    for _, writing in store.writes[2:]:
+    for _, writing in store.writes[3:]:
         writing.set_result(None)
     await settling
     assert effects == ["first", "second", "third"]

@@ -10,7 +10,8 @@ from datetime import datetime
 
 from sipbridge.chats.model import AttachmentFile, BotMessage, ChatEvent, ChatRecord, Delivery, EndRequest
 from sipbridge.chats.ports import ChatChange, ChatEntry, ChatStore, StoredChat
-from sipbridge.errors import StoreError
+from sipbridge.errors import NotStorable, StoreError
+from sipbridge.store.chats.items import Change, refused
 from tests.fakes.journal import Journal
 
 
@@ -49,7 +50,7 @@ class FakeChatStore:
         return record
 
     def write(self, change: ChatChange) -> asyncio.Future[None]:
-        return asyncio.ensure_future(self._write(change))
+        return refusal_of(change) or asyncio.ensure_future(self._write(change))
 
     async def _write(self, change: ChatChange) -> None:
         await self._reach("chats.write")
@@ -154,6 +155,15 @@ def _stored(chat: _Chat) -> StoredChat:
         end_request=next((entry for entry in entries if isinstance(entry, EndRequest)), None),
         events=[event for _, event in chat.events],
     )
+
+
+def refusal_of(change: ChatChange) -> asyncio.Future[None] | None:
+    """Return the result of a change that can never be stored, as the real stores."""
+    try:
+        Change.of(change)
+    except NotStorable as error:
+        return refused(error)
+    return None
 
 
 def _implements(store: FakeChatStore) -> ChatStore:

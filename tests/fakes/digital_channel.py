@@ -10,6 +10,8 @@ from sipbridge.chats.happenings import ChannelHappening
 from sipbridge.chats.model import ChatRecord, DeliveryStatus
 from sipbridge.chats.ports import Availability, Outgoing, Report
 
+Fate = tuple[DeliveryStatus, str] | asyncio.Future[None] | Exception
+
 _DELIVERED = (DeliveryStatus.DELIVERED, "")
 
 
@@ -17,15 +19,15 @@ _DELIVERED = (DeliveryStatus.DELIVERED, "")
 class FakeSession:
     """Implements `ChannelSession`. The test reports what happens by `report`.
 
-    `sent` has the messages that were handed over. `fates` are the results of messages by their text; a future makes the
-    message wait for it, after it was sent unless its text is in `unsent`. `ended_with` is the closing text; the end of
-    the contact waits for `end_held`.
+    `sent` has the messages that were handed over. `fates` are the results of messages by their text: an error is
+    raised, and a future makes the message wait for it. The message was sent before that, unless its text is in
+    `unsent`. `ended_with` is the closing text; the end of the contact waits for `end_held`.
     """
 
     record: ChatRecord
     resumed: bool
     report: Report
-    fates: dict[str, tuple[DeliveryStatus, str] | asyncio.Future[None]] = field(default_factory=dict)
+    fates: dict[str, Fate] = field(default_factory=dict)
     unsent: set[str] = field(default_factory=set)
     begun: set[str] = field(default_factory=set)
     sent: list[Outgoing] = field(default_factory=list)
@@ -49,6 +51,8 @@ class FakeSession:
         if isinstance(fate, asyncio.Future):
             await fate
             fate = _DELIVERED
+        if isinstance(fate, Exception):
+            raise fate
         self.sent.append(message)
         return fate
 
@@ -80,7 +84,7 @@ class FakeChannel:
         self.found = Availability("online")
         self.asked = 0
         self.availability_held: asyncio.Event | None = None
-        self.fates: dict[str, tuple[DeliveryStatus, str] | asyncio.Future[None]] = {}
+        self.fates: dict[str, Fate] = {}
         self.unsent: set[str] = set()
         self.end_held: asyncio.Event | None = None
         self.sessions: list[FakeSession] = []

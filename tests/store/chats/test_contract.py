@@ -9,7 +9,7 @@ import pytest
 
 from sipbridge.chats.model import AttachmentFile, ChatState, DeliveryStatus, EndRequest
 from sipbridge.chats.ports import ChatStore, StoredChat
-from sipbridge.errors import StoreError
+from sipbridge.errors import NotStorable, StoreError
 from tests.store.chats.chats import (
     change,
     ended,
@@ -254,8 +254,11 @@ async def test_text_that_is_not_unicode_fails_only_that_write(store: ChatStore) 
     with pytest.raises(StoreError, match="text that is not valid Unicode"):
         await store.create(make_chat("broken", handoff=make_handoff(utterance="half \ud800")))
     await store.create(make_chat())
-    with pytest.raises(StoreError, match="text that is not valid Unicode"):
-        await store.write(change(make_event(1, payload={"text": "\ud800"})))
+    for odd in ("\ud800", object()):
+        writing = store.write(change(make_event(1, payload={"text": odd})))
+        assert writing.done(), "refused before it waits for others"
+        with pytest.raises(NotStorable, match="text that is not valid Unicode"):
+            await writing
     await store.write(change(make_event(1)))
     assert (await read(store)).events == [make_event(1)]
 
