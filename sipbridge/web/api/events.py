@@ -19,8 +19,7 @@ from sipbridge.web.server.readers import Reader
 LAST_EVENT_ID = "Last-Event-ID"
 PING_SECONDS = 15.0
 SEND_SECONDS = 30.0  # a reader that reads nothing for this long is disconnected
-# What ends a stream: the reader has left or is too slow, or the store fails, and the reader resumes later. The response
-# has begun by then, so an error would be written into it.
+# What ends a stream without a fault: the reader has left or is too slow, or the store fails. The reader resumes later.
 STREAM_ENDS = (ConnectionError, TimeoutError, StoreError)
 
 

@@ -9,7 +9,12 @@ from collections.abc import Callable, Iterator
 from aiohttp import web
 
 from sipbridge import file_descriptors
-from sipbridge.web.server.error_handling import error_response, response_to_aiohttp_error, server_logger
+from sipbridge.web.server.error_handling import (
+    ResponseBroken,
+    error_response,
+    response_to_aiohttp_error,
+    server_logger,
+)
 from sipbridge.web.server.security_headers import add_security_headers
 from sipbridge.web.server.sources import source_of
 
@@ -115,7 +120,12 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Make the JSON error for bytes that are not valid HTTP. aiohttp's own response quotes them and its version."""
+        """Make the JSON error for bytes that are not valid HTTP. aiohttp's own response quotes them and its version.
+
+        Raises `ResponseBroken`, which is logged already; aiohttp closes the connection then.
+        """
+        if isinstance(exc, ResponseBroken):
+            raise exc
         super().handle_error(request, status, exc, message)
         if message:
             response = error_response(status, "invalid_request", "this is not a valid HTTP request")

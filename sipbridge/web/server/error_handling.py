@@ -20,20 +20,29 @@ server_logger = logging.getLogger("sipbridge.web.server")  # the logger that aio
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class ResponseBroken(ConnectionError):
+    """A handler has failed after the begin of its response: the connection must be closed."""
+
+
 @web.middleware
 async def handle_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn whatever a handler raises into a response."""
+    """Turn whatever a handler raises into a response.
+
+    Raises `ResponseBroken` if another response has begun: this one would be written into it.
+    """
     try:
         return await handler(request)
     except RequestRefused as refusal:
         response = error_response(refusal.http_status, refusal.code, str(refusal))
         if refusal.retry_after_seconds is not None:
             response.headers["Retry-After"] = str(refusal.retry_after_seconds)
-        return response
     except web.HTTPException as error:
-        return response_to_aiohttp_error(error)
+        response = response_to_aiohttp_error(error)
     except Exception as error:  # noqa: BLE001 (every error gets a JSON response)
-        return _response_to_internal_error(error, _route(request))
+        response = _response_to_internal_error(error, _route(request))
+    if request.writer.output_size:
+        raise ResponseBroken
+    return response
 
 
 def _is_internal(record: logging.LogRecord) -> bool:
@@ -65,7 +74,8 @@ def _response_to_internal_error(error: Exception, route: str) -> web.Response:
         return response
     # The stack without the message, which may quote the request.
     stack = "".join(traceback.format_tb(error.__traceback__))
-    logger.error("request failed: %s", type(error).__name__, extra={"route": route, "stack": stack})
+    extra = {"event": "internal_error", "route": route, "stack": stack}
+    logger.error("request failed: %s", type(error).__name__, extra=extra)
     return error_response(500, "internal_error", "this service failed; see its log")
 
 
