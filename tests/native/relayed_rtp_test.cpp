@@ -42,6 +42,9 @@ struct Line {
 
     /** Send 20 ms of our own. */
     void sendOwn(int at) { sent = ownPacket(sent, SAMPLES, begin + milliseconds(at)); }
+
+    /** How far the timestamp of a packet that is sent at a time runs ahead of it, in milliseconds. */
+    static int lead(const RelayedHeader &header, int at) { return static_cast<int>(header.timestamp - 50000) / 8 - at; }
 };
 
 void check(const std::optional<RelayedHeader> &header, int sequence, uint32_t timestamp, bool marker = false,
@@ -184,26 +187,155 @@ TEST_CASE("packets that a stall has held up are lost also if they do not come al
     CHECK(passed);
 }
 
-TEST_CASE("a sender whose clock stands still in pauses loses 40 ms of each talkspurt") {
+TEST_CASE("packets that a stall has held up leave no delay, at whatever pace they come") {
+    for (const bool marker : {false, true}) {
+        for (const int pace : {0, 1, 4, 8, 11, 12}) {
+            CAPTURE(marker);
+            CAPTURE(pace);
+            Line line;
+            line.packet(1);
+            line.fill(220, 1000);
+            int misplaced = 0;  // late audio with the timestamp of a later time
+            for (int number = 2, at = 1000, own = 1000; number < 200; ++number) {
+                at = std::max(at + pace, 20 * number);
+                for (; own <= at; own += 20)
+                    line.sendOwn(own);
+                const auto header =
+                    line.pass(at, number, SAMPLES * static_cast<uint32_t>(number), false, SAMPLES, marker);
+                if (header) {
+                    own = at + 200;
+                    misplaced += header->timestamp != 50000 + SAMPLES * static_cast<uint32_t>(number);
+                    CHECK(Line::lead(*header, at) <= 60);
+                }
+                if (number >= 150)
+                    CHECK((header && header->timestamp == 50000 + SAMPLES * static_cast<uint32_t>(number)));
+            }
+            CHECK(misplaced <= (marker || pace > 10 ? 3 : 0));
+        }
+    }
+}
+
+TEST_CASE("a sender whose clock stands still in pauses loses nothing of a marked talkspurt, else a packet") {
+    for (const bool marker : {true, false}) {
+        CAPTURE(marker);
+        Line line;
+        line.packet(1);
+        for (int spurt = 0, number = 2; spurt < 500; ++spurt) {
+            const int begin = 1000 * spurt + 517;
+            line.fill(1000 * spurt + 260, begin);
+            int lost = 0;
+            for (int at = begin; at < begin + 500; at += 20, ++number) {
+                const auto header = line.pass(at, number, SAMPLES * static_cast<uint32_t>(number), false, SAMPLES,
+                                              marker && at == begin);
+                if (!header) {
+                    ++lost;
+                    line.sendOwn(at + 3);
+                    continue;
+                }
+                CHECK((Line::lead(*header, at) >= 0 && Line::lead(*header, at) <= 20));
+                CHECK(header->marker == (at == begin + 20 * lost));
+            }
+            CHECK(lost == (marker ? 0 : 1));
+        }
+    }
+}
+
+TEST_CASE("a marked talkspurt of a clock that stood still is whole in spite of jitter") {
+    std::mt19937 random(20261129);
     Line line;
     line.packet(1);
     for (int spurt = 0, number = 2; spurt < 500; ++spurt) {
         const int begin = 1000 * spurt + 517;
-        line.fill(1000 * spurt + 260, begin);
-        int lost = 0;
+        line.fill(1000 * spurt + 280, begin);
         for (int at = begin; at < begin + 500; at += 20, ++number) {
-            const auto header = line.pass(at, number, SAMPLES * static_cast<uint32_t>(number));
-            if (!header) {
-                ++lost;
-                if (at + 3 < begin + 60)
-                    line.sendOwn(at + 3);
-                continue;
-            }
-            const auto time = static_cast<int>(header->timestamp - 50000) / 8;
-            CHECK((time >= at && time <= at + 20));
+            const int came = at + static_cast<int>(random() % 20);
+            const auto header =
+                line.pass(came, number, SAMPLES * static_cast<uint32_t>(number), false, SAMPLES, at == begin);
+            REQUIRE(header);
+            CHECK(Line::lead(*header, came) <= 40);
         }
-        CHECK(lost == 2);
     }
+}
+
+TEST_CASE("a talkspurt of a clock that stood still has no delay if a network has held up its beginning") {
+    for (const bool marker : {true, false}) {
+        CAPTURE(marker);
+        Line line;
+        line.packet(1);
+        line.fill(220, 1300);
+        for (int number = 2; number < 100; ++number) {
+            const int sentAt = 1000 + 20 * (number - 2), at = std::max(1300, sentAt);
+            const auto header =
+                line.pass(at, number, SAMPLES * static_cast<uint32_t>(number), false, SAMPLES, marker && number == 2);
+            if (header)
+                CHECK(Line::lead(*header, at) <= 20);
+            if (sentAt >= 1380)
+                CHECK(header);
+        }
+    }
+}
+
+TEST_CASE("packets that were held up do not count against the talkspurt after the next pause") {
+    Line line;
+    line.packet(1);
+    line.fill(220, 1000);
+    for (int number = 2; number < 100; ++number)
+        line.pass(std::max(1000 + 4 * number, 20 * number), number, SAMPLES * static_cast<uint32_t>(number));
+    line.fill(2200, 2500);
+    for (int number = 100; number < 110; ++number) {
+        const int at = 2500 + 20 * (number - 100);
+        CHECK(line.pass(at, number, SAMPLES * static_cast<uint32_t>(number)).has_value() == (number > 100));
+    }
+}
+
+TEST_CASE("a talkspurt whose first packet alone comes late keeps the sender's time") {
+    Line line;
+    line.packet(1);
+    line.fill(220, 1060);
+    int lost = 0;
+    for (int number = 50; number < 100; ++number) {
+        const int sentAt = 20 * number, at = std::max(1060 + number - 50, sentAt);
+        const auto header =
+            line.pass(at, number, SAMPLES * static_cast<uint32_t>(number), false, SAMPLES, number == 50);
+        lost += !header;
+        if (sentAt >= 1080)
+            CHECK((header && Line::lead(*header, sentAt) == 0));
+    }
+    CHECK(lost == 2);
+}
+
+TEST_CASE("a marked talkspurt of a network that has become slower is whole") {
+    Line line;
+    line.packet(1);
+    line.fill(220, 1060);
+    for (int number = 50; number < 100; ++number) {
+        const int at = 20 * number + 60;
+        const auto header =
+            line.pass(at, number, SAMPLES * static_cast<uint32_t>(number), false, SAMPLES, number == 50);
+        CHECK((header && Line::lead(*header, at) == 0));
+    }
+}
+
+TEST_CASE("a long talkspurt of a clock that stood still, and that is faster than ours, is whole") {
+    Line line;
+    line.packet(1);
+    line.fill(220, 1000);
+    for (int number = 2; number < 1000; ++number) {
+        const int at = 1000 + 199 * (number - 2) / 10;
+        CHECK(line.pass(at, number, SAMPLES * static_cast<uint32_t>(number), false, SAMPLES, number == 2));
+    }
+}
+
+TEST_CASE("a clock that is on trial ends with its sender") {
+    Line line;
+    line.packet(1);
+    line.fill(220, 1000);
+    const int sequence = line.sent.sequence;
+    check(line.pass(1000, 2, 2 * SAMPLES, false, SAMPLES, true), sequence + 1, 50000 + 8 * 1000, true);
+    line.source = 8;
+    check(line.pass(1020, 700, 9000), sequence + 2, 50000 + 8 * 1020, true);
+    check(line.pass(1021, 701, 9160), sequence + 3, 50000 + 8 * 1040);
+    check(line.pass(1022, 702, 9320), sequence + 4, 50000 + 8 * 1060);
 }
 
 TEST_CASE("timestamps do not creep ahead of time with the talkspurts of other senders") {
@@ -341,7 +473,9 @@ TEST_CASE("no number is sent twice, whatever comes") {
             if (random() % 80 == 0)
                 line.source = random() % 3;
             const uint32_t before = line.sent.timestamp;
-            const auto header = line.pass(at, sequence, static_cast<uint32_t>(sequence) * SAMPLES);
+            const bool marker = random() % 10 == 0;
+            const auto header =
+                line.pass(at, sequence, static_cast<uint32_t>(sequence) * SAMPLES, false, SAMPLES, marker);
             if (!header)
                 continue;
             CHECK(used.insert(header->sequence).second);

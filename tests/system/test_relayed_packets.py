@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.harness.media.g711 import ALAW_TO_MULAW, FRAME_BYTES, MULAW_SILENCE, PCMA
+from tests.harness.media.g711 import ALAW_TO_MULAW, FRAME_BYTES, MULAW_SILENCE, PCMA, PCMU
 from tests.harness.media.rtp_peer import Packet as Received
 from tests.harness.media.rtp_peer import RtpStream
 from tests.harness.programs.simulator import Simulator
@@ -22,6 +22,7 @@ from .crafted_rtp import Packet, audio, packet
 from .two_way_audio import assert_whole_both_ways
 
 COMFORT_NOISE = 13  # RFC 3389
+MARKER = 0x80  # beside the payload type (RFC 3550, 5.1)
 EXTENSION = struct.pack("!HHI", 0xBEDE, 1, 0x10AA0000)  # RFC 8285, one element of one byte
 FIRST = 65533  # the sequence number of packet 0
 SILENCE = MULAW_SILENCE * FRAME_BYTES
@@ -105,8 +106,9 @@ class Line:
     sender: RtpStream
     receiver: RtpStream
 
-    def send(self, sent: list[Packet]) -> None:
-        source = next(_sources)
+    def send(self, sent: list[Packet], source: int | None = None) -> None:
+        """Send packets of a source; None for a new one."""
+        source = next(_sources) if source is None else source
         for each in sent:
             self.sender.send_packet(each.encode(source, FIRST))
 
@@ -182,7 +184,7 @@ def test_a_press_passes_packet_by_packet_with_its_duration(line: Line) -> None:
     durations = [160, 320, 480, 640, 800, 800, 800]
     events = [struct.pack("!BBH", 5, (0x80 if at > 3 else 0) | volume, each) for at, each in enumerate(durations)]
     pressed = [
-        Packet(2 + at, event, payload_type=line.sender.dtmf_payload_type | (0x80 if at == 0 else 0), timestamp=0)
+        Packet(2 + at, event, payload_type=line.sender.dtmf_payload_type | (MARKER if at == 0 else 0), timestamp=0)
         for at, event in enumerate(events)
     ]
     line.send([Packet(0, audio(0), timestamp=-320), Packet(1, audio(1), timestamp=-160), *pressed])
@@ -205,6 +207,21 @@ def test_the_receiver_gets_silence_while_the_sender_sends_nothing(line: Line) ->
     steps = {after.timestamp - each.timestamp & 0xFFFFFFFF for each, after in itertools.pairwise(silence)}
     assert all(step % 8 == 0 and step >= FRAME_BYTES for step in steps)
     assert sum(each.marker for each in silence) < len(silence) / 2
+
+
+def test_a_marked_talkspurt_of_a_clock_that_stood_still_arrives_from_its_first_packet(line: Line) -> None:
+    before, source = len(line.receiver.packets), next(_sources)
+    line.send(packets(0), source)
+    line.await_packets(1, before)
+    heard = len(line.receiver.packets)
+    wait_for(lambda: len(line.receiver.packets) >= heard + 5, "silence")
+    line.send([Packet(1, audio(1), payload_type=PCMU | MARKER)], source)
+    first, second = line.await_packets(2, before)
+    assert (first.payload, second.payload, second.marker) == (audio(0), audio(1), True)
+    got = line.receiver.packets
+    for each, after in itertools.pairwise(got[got.index(first) : got.index(second) + 1]):
+        assert after.sequence - each.sequence & 0xFFFF == 1
+        assert FRAME_BYTES <= after.timestamp - each.timestamp & 0xFFFFFFFF < MAX_PAUSE
 
 
 def test_a_flood_of_one_end_reaches_the_other_at_the_rate_of_a_call_and_costs_no_other_call(

@@ -12,9 +12,13 @@ const int MAX_AHEAD = 100, MAX_BEHIND = 63;
 const int32_t MOST_JITTER = 1000 * SAMPLES_PER_MILLISECOND;
 // Audio that comes later, but with the next timestamp, is that of a clock that stood still.
 constexpr auto MOST_LATE = std::chrono::milliseconds(200);
-// Audio that is covered by packets of our own for so long, without catching up, is that of a clock that stands still in
-// pauses, or of a slower network. Packets that come further apart say nothing about that.
-constexpr auto COVERED_TIME = std::chrono::milliseconds(40), MOST_APART = std::chrono::milliseconds(100);
+// Packets that come further apart have a pause between them.
+constexpr auto MOST_APART = std::chrono::milliseconds(100);
+// Audio that is covered by packets of our own, and does not catch up with time, is that of a clock that stands still in
+// pauses, or of a slower network. Once such audio has caught up with time, it is measured for so long.
+constexpr auto COVERED_TIME = std::chrono::milliseconds(40);
+// A network that lets the first packets through one by one lets the others go within this time.
+constexpr auto TRIAL_TIME = std::chrono::milliseconds(200);
 
 uint32_t samples(Clock::duration time) {
     return static_cast<uint32_t>(std::max(time, Clock::duration::zero()) / SAMPLE_TIME);
@@ -66,15 +70,21 @@ std::optional<RelayedHeader> RelayedRtp::pass(const RelayedPacket &packet, const
         return passLate(packet, -ahead, latest, now);
     bool otherClock = otherSender || isOtherClock(packet, now);
     interrupted_ = !otherClock && (interrupted_ || !follows(latest));
+    if (!otherClock && !packet.isEvent)
+        judgeTrial(packet, now);
+    std::optional<Trial> trial;
     if (interrupted_ && !packet.isEvent && isCovered(packet, latest)) {
-        otherClock = standsStill(packet, now);
-        if (!otherClock) {
+        if (!standsStill(packet, now)) {
             advance(packet, 0, now);
             return std::nullopt;
         }
+        otherClock = true;
+        trial = Trial{{packet.timestamp, now}, timestampShift_};
     }
-    if (otherClock)
+    if (otherClock) {
         beginClock(nextTimestamp(latest, now) - packet.timestamp);
+        trial_ = trial;
+    }
     const bool renumbers = restarts || otherClock || !follows(latest);
     if (renumbers)
         sequenceShift_ = static_cast<uint16_t>(latest.sequence + 1 - packet.sequence);
@@ -118,19 +128,38 @@ bool RelayedRtp::isCovered(const RelayedPacket &packet, const SentPacket &latest
     return static_cast<int32_t>(packet.timestamp + timestampShift_ - latest.timestamp) < 0;
 }
 
-/** True if covered packets do not catch up with time, as those do that a network has held up. */
+/**
+ * True if a covered packet begins a talkspurt (RFC 3551, 4.1) after a pause, or if those since a pause do not catch up
+ * with time. Packets of a burst come sooner than half their length after each other.
+ */
 bool RelayedRtp::standsStill(const RelayedPacket &packet, Clock::time_point now) {
     const Received present{packet.timestamp, now};
     if (!covered_ || !audio_ || now - audio_->at > MOST_APART) {
         covered_ = present;
-        return false;
+        heldUp_ = false;
+        return packet.marker;
     }
-    if (now - covered_->at < COVERED_TIME)
+    const Clock::duration enough = heldUp_ ? COVERED_TIME : duration(packet.samples) / 2;
+    if (now - covered_->at < enough)
         return false;
-    const uint32_t passed = present.timestamp - covered_->timestamp;
-    const bool catchesUp = passed > samples(now - covered_->at) + packet.samples;
+    heldUp_ = catchesUp(packet, *covered_, now);
     covered_ = present;
-    return !catchesUp;
+    return !heldUp_;
+}
+
+/** True if more audio has come since an earlier packet than time has passed, as after a network has held it up. */
+bool RelayedRtp::catchesUp(const RelayedPacket &packet, const Received &since, Clock::time_point now) {
+    return packet.timestamp - since.timestamp > samples(now - since.at) + packet.samples;
+}
+
+/** Return to the clock before if the packets of a new one catch up with time: it did not stand still. */
+void RelayedRtp::judgeTrial(const RelayedPacket &packet, Clock::time_point now) {
+    if (!trial_ || now - trial_->first.at > TRIAL_TIME || !catchesUp(packet, trial_->first, now))
+        return;
+    timestampShift_ = trial_->shiftBefore;
+    trial_.reset();
+    covered_ = Received{packet.timestamp, now};
+    heldUp_ = interrupted_ = true;
 }
 
 void RelayedRtp::beginClock(uint32_t shift) {

@@ -51,6 +51,9 @@ SentPacket relayedPacket(const SentPacket &latest, const RelayedHeader &header, 
  *
  * Timestamps are those of one linear clock (RFC 3550, 5.1). So they keep their distance from the sender's when we have
  * sent packets of our own, and audio whose time these have covered is lost.
+ *
+ * The clocks of some senders stand still in pauses, though. Such a talkspurt gets the time in which it comes. If its
+ * packets then catch up with time, a network had held them up, and the clock before returns.
  */
 class RelayedRtp {
 public:
@@ -64,9 +67,23 @@ public:
     RelayedRtp toOtherStream() const;
 
 private:
+    /** A packet of audio as it was received. */
+    struct Received {
+        uint32_t timestamp;
+        Clock::time_point at;
+    };
+
+    /** A clock that has begun because the sender's seemed to stand still. */
+    struct Trial {
+        Received first;
+        uint32_t shiftBefore;  // the timestampShift_ of the clock before
+    };
+
     bool isOtherClock(const RelayedPacket &packet, Clock::time_point now) const;
     bool isCovered(const RelayedPacket &packet, const SentPacket &latest) const;
     bool standsStill(const RelayedPacket &packet, Clock::time_point now);
+    static bool catchesUp(const RelayedPacket &packet, const Received &since, Clock::time_point now);
+    void judgeTrial(const RelayedPacket &packet, Clock::time_point now);
     std::optional<RelayedHeader> passLate(const RelayedPacket &packet, int behind, const SentPacket &latest,
                                           Clock::time_point now);
     void advance(const RelayedPacket &packet, int ahead, Clock::time_point now);
@@ -74,12 +91,6 @@ private:
     bool isLostPress(const RelayedPacket &packet) const;
     bool follows(const SentPacket &latest) const;
     uint32_t timestampOf(const RelayedPacket &packet, const SentPacket &latest, Clock::time_point now);
-
-    /** A packet of audio as it was received. */
-    struct Received {
-        uint32_t timestamp;
-        Clock::time_point at;
-    };
 
     bool begun_ = false;
     uint32_t source_ = 0;
@@ -89,8 +100,10 @@ private:
     uint16_t sequenceShift_ = 0;
     uint32_t timestampShift_ = 0;
     std::optional<Received> audio_;    // the latest audio since the sender's clock began
-    bool interrupted_ = false;         // no audio has passed since packets of our own
+    bool interrupted_ = false;         // no audio has passed since packets of our own, or since a trial has failed
     std::optional<Received> covered_;  // audio that was dropped since then; standsStill() measures from it
+    bool heldUp_ = false;              // such audio has caught up with time
+    std::optional<Trial> trial_;       // of the present clock
     // The latest press: its timestamp never changes (RFC 4733, 2.5.1.2).
     bool pressed_ = false;
     bool pressLost_ = false;  // it has begun in another stream
