@@ -10,7 +10,7 @@ from sipbridge.aio import cancel_and_wait
 from sipbridge.cluster.fleet import Waiting, Ward
 from sipbridge.cluster.lease import RENEWALS_PER_LEASE
 from sipbridge.cluster.takeover import WAIT_SECONDS, Takeover
-from sipbridge.errors import StoreError
+from sipbridge.errors import ConfigError, StoreError
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Rescues:
         may_wait = self._clock() - ward.alive_at < WAIT_SECONDS
         try:
             waiting = await takeover.run(node, may_be_old=not ward.was_seen, may_wait=may_wait)
-        except StoreError as error:
+        except (StoreError, ConfigError) as error:  # Redis was fit for use at the start, and may be again
             logger.warning("takeover of %s interrupted: %s", node.id, error, extra={"event": "takeover_failed"})
         except Exception:
             logger.exception("takeover of %s failed", node.id, extra={"event": "internal_error"})

@@ -51,7 +51,7 @@ READ_SECONDS = 5.0  # for all open calls of a node
 # A configuration reaches all nodes within that; a caller hardly waits for longer.
 WAIT_SECONDS = 300.0
 
-# Opens a store with a term of its own.
+# Opens a store with a term of its own. Raises `ConfigError`.
 OpenStore = Callable[[], Awaitable[RecordStore]]
 # Lets the chats of an epoch wait for another owner, and returns their number.
 ReleaseChats = Callable[[str], Awaitable[int]]
@@ -109,7 +109,9 @@ class Takeover:
         self._recovery = recovery
 
     async def run(self, dead: Listed, *, may_be_old: bool = True, may_wait: bool = False) -> Waiting | None:
-        """Take over a node; return None if another one does. Raises `StoreError` if Redis fails; then try again.
+        """Take over a node; return None if another one does.
+
+        Raises `StoreError` if Redis fails, or the `ConfigError` of `open_store`; then try again.
 
         `may_be_old` is false if this node has seen it alive, so that its calls were in progress a moment ago. If they
         `may_wait`, those are left open whose project is unknown here, or whose Signal does not arrive. Then another

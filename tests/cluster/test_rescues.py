@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,10 +13,11 @@ import pytest
 from sipbridge.calls.model import CallRecord
 from sipbridge.calls.ports.store import CallJournal, RecordStore, Unfinished
 from sipbridge.cluster import Cluster
-from sipbridge.cluster.takeover import WAIT_SECONDS, Recovery, Takeover
+from sipbridge.cluster.takeover import WAIT_SECONDS, OpenStore, Recovery, Takeover
 from sipbridge.config.redis_url import RedisUrl
 from sipbridge.store.journal import entries
-from sipbridge.store.redis import keys
+from sipbridge.store.redis import checks, keys
+from sipbridge.store.redis.calls import RedisStore
 from sipbridge.store.redis.server import Server
 from tests.cluster.nodes import LEASE, Controls, PathTo, Time, join, make_node, until
 from tests.fakes import FakeStore, Journal
@@ -26,12 +29,12 @@ async def open_no_store() -> RecordStore:
     return FakeStore(Journal())
 
 
-def use_recovery(node: Cluster, server: Server, recovery: Recovery) -> None:
+def use_recovery(node: Cluster, server: Server, recovery: Recovery, open_store: OpenStore = open_no_store) -> None:
     """Let a node recover the calls of others like this."""
     node.takeover = Takeover(
         server,
         node.lease,
-        open_no_store,
+        open_store,
         recovery,
         node.chat_owners.release,
         node.witnesses.take,
@@ -116,6 +119,54 @@ async def test_calls_wait_for_their_project_for_a_while_which_is_logged_once(
     waits = [line for line in caplog.messages if "wait for a node that has their project" in line]
     assert waits == ["calls of node-b wait for a node that has their project: 1"]
     assert own_redis.run("HKEYS", keys.NODES) == [node.lease.epoch]
+    await other.close()
+    await server.close()
+
+
+class Able(Newcomer):
+    """A node with all projects."""
+
+    def has_project(self, record: CallRecord) -> bool:  # noqa: ARG002 (any)
+        return True
+
+
+async def test_a_redis_that_is_silent_during_a_takeover_is_asked_again(
+    node: Cluster,
+    own_redis: RedisServer,
+    clock: Time,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(checks, "START_SECONDS", 0.1)
+    other, able, url = make_node(own_redis, "node-b"), Able(), RedisUrl.parse(own_redis.url)
+    server, silent_times = Server(url), [1]
+
+    async def open_store() -> RecordStore:
+        if not silent_times:
+            return await RedisStore.open(url, retention=timedelta(hours=1))
+        silent_times.pop()
+        own_redis.pause()
+        try:
+            return await RedisStore.open(url, retention=timedelta(hours=1))
+        finally:
+            own_redis.resume()
+
+    await join(other)
+    await other.open_calls.confirm(other.open_calls.begin(entries.began(make_record("call-1"), {})))
+    await node.turn(Controls())
+    own_redis.run("DEL", keys.LEASE + "node-b")
+    use_recovery(node, server, able, open_store)
+    async with asyncio.timeout(10):
+        while not able.recovered:
+            clock.now += LEASE / 5
+            await node.turn(Controls())
+            await asyncio.gather(*(task for task in asyncio.all_tasks() if task.get_name() == "node-takeover"))
+    assert able.recovered == ["call-1"]
+    lines = [
+        record for record in caplog.records if record.__dict__.get("event") in ("takeover_failed", "internal_error")
+    ]
+    assert [(line.levelno, line.__dict__["event"]) for line in lines] == [(logging.WARNING, "takeover_failed")]
+    assert "does not respond" in lines[0].getMessage()
     await other.close()
     await server.close()
 
