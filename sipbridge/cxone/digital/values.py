@@ -27,6 +27,11 @@ def text_of(value: object) -> str:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
 
 
+def is_true(value: object) -> bool:
+    """True for the truth value, and for its text as `True`, which some APIs of CXone use."""
+    return value is True or text_of(value).lower() == "true"
+
+
 def seconds_of(value: object) -> float | None:
     """Return a number of seconds of at most a year; None for anything else, infinity and NaN among it."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime, time
 
-from sipbridge.cxone.digital.values import Json, list_of, text_of
+from sipbridge.cxone.digital.values import Json, is_true, list_of, text_of
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _SPAN, _MORE = ("openTime", "closeTime"), ("additionalOpenTime", "additionalCloseTime")
@@ -20,10 +20,10 @@ def is_open(profile: Json, now: datetime) -> bool:
     day = next((each for each in list_of(profile.get("days")) if text_of(each.get("day")).lower() == today), None)
     if day is None:
         return True
-    if _is_true(day.get("isClosedAllDay")):
+    if is_true(day.get("isClosedAllDay")):
         return False
     # Without additional hours, their times may be there all the same, as midnight.
-    names = (_SPAN, _MORE) if _is_true(day.get("hasAdditionalHours", True)) else (_SPAN,)
+    names = (_SPAN, _MORE) if is_true(day.get("hasAdditionalHours", True)) else (_SPAN,)
     spans = [(_time(day.get(opens)), _time(day.get(closes))) for opens, closes in names]
     known = [(opens, closes) for opens, closes in spans if opens is not None and closes is not None]
     return not known or any(_includes(opens, closes, now.time()) for opens, closes in known)
@@ -41,7 +41,3 @@ def _time(value: object) -> time | None:
         return time.fromisoformat(text_of(value)).replace(tzinfo=None)
     except ValueError:
         return None
-
-
-def _is_true(value: object) -> bool:
-    return value is True or text_of(value).lower() == "true"

@@ -19,11 +19,11 @@ from sipbridge.chats.happenings import (
 from sipbridge.chats.model import HumanAgent
 from sipbridge.chats.ports import Report
 from sipbridge.cxone.digital.content import make_agent
-from sipbridge.cxone.digital.values import Json, text_of
+from sipbridge.cxone.digital.values import Json, is_true, text_of
 
 _ENDED_TEXT = "$Localized:ChatSessionEnded"
 _SYSTEM, _AGENT = "1", "2"
-_FIELDS = ("Type", "Status", "Text", "Label", "PartyTypeId", "IsTyping")
+_FIELDS = ("Type", "Status", "Text", "Label", "PartyTypeId")
 
 
 def message_of(polled: Json) -> Json:
@@ -33,6 +33,8 @@ def message_of(polled: Json) -> Json:
     as half a character or JSON that is nested too deep.
     """
     texts = {name: text_of(polled.get(name)) for name in _FIELDS}
+    if is_true(polled.get("IsTyping")):
+        texts["IsTyping"] = "True"
     return {name: text for name, text in texts.items() if text}
 
 
@@ -58,7 +60,7 @@ class Inbound:
                 case "Text" | "Ask":
                     is_over = self._text(message, _message_id(session, number)) or is_over
                 case "AgentTyping" if not self._is_own(message):
-                    self._report(AgentTyping(text_of(message.get("IsTyping")).lower() == "true"))
+                    self._report(AgentTyping(is_true(message.get("IsTyping"))))
         if is_over:
             self._report(self.end())
         return is_over

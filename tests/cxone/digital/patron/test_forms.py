@@ -109,6 +109,17 @@ async def test_own_texts_are_known_by_their_label(http: HttpClient, label: str) 
         assert not [each for each in chat.happened if isinstance(each, AgentTyping | ContactClosed | ChannelFailed)]
 
 
+@pytest.mark.parametrize(
+    ("value", "is_on"),
+    [("True", True), ("true", True), (True, True), ("False", False), (False, False), (None, False), ("", False)],
+)
+async def test_typing_is_a_truth_value_or_its_text(http: HttpClient, value: object, *, is_on: bool) -> None:
+    typing = {"Type": "AgentTyping", "IsTyping": value, "Label": "Ada", "PartyTypeId": "2"}
+    async with scripted(http, get=[batch("s1", typing)]) as chat:
+        await chat.until(lambda: any(isinstance(each, AgentTyping) for each in chat.happened))
+        assert [each for each in chat.happened if isinstance(each, AgentTyping)] == [AgentTyping(is_on)]
+
+
 async def test_a_busy_cxone_gets_a_text_again_and_another_error_leaves_its_fate_open(http: HttpClient) -> None:
     texts = [(503, None), (429, None), (202, None), (500, None)]
     async with scripted(http, get=[batch("s1", WAITING)], send_text=texts) as chat:
