@@ -18,12 +18,13 @@ from sipbridge.cluster.chat_owners import CarriedChats, ChatOwners
 from sipbridge.cluster.claims import Claims
 from sipbridge.cluster.fleet import Fleet, Renewal
 from sipbridge.cluster.lease import RENEWALS_PER_LEASE, Lease, LeaseState
-from sipbridge.cluster.open_calls import OpenCalls, SharedJournal
+from sipbridge.cluster.open_calls import OpenCalls
 from sipbridge.cluster.owners import Owners
 from sipbridge.cluster.probes import Probes
 from sipbridge.cluster.replication import Replication
 from sipbridge.cluster.rescues import Rescues
 from sipbridge.cluster.secret import NodeSecret
+from sipbridge.cluster.shared_journal import SharedJournal
 from sipbridge.cluster.takeover import OpenStore, Recovery, Takeover, TakeoverCounts
 from sipbridge.cluster.witnesses import Witnesses
 from sipbridge.config.redis_url import RedisUrl

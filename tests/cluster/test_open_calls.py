@@ -13,7 +13,8 @@ import pytest
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.cluster import open_calls
 from sipbridge.cluster.lease import Commands, Lease
-from sipbridge.cluster.open_calls import OpenCalls, SharedJournal
+from sipbridge.cluster.open_calls import OpenCalls
+from sipbridge.cluster.shared_journal import SharedJournal
 from sipbridge.config.redis_url import RedisUrl
 from sipbridge.errors import NodeTakenOver, StoreError
 from sipbridge.handoffs.record import Turn

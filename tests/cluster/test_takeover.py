@@ -17,7 +17,8 @@ from sipbridge.cluster.chat_owners import ChatOwners
 from sipbridge.cluster.claims import Claims
 from sipbridge.cluster.fleet import Fleet, Listed, Waiting
 from sipbridge.cluster.lease import Lease
-from sipbridge.cluster.open_calls import OpenCalls, SharedJournal
+from sipbridge.cluster.open_calls import OpenCalls
+from sipbridge.cluster.shared_journal import SharedJournal
 from sipbridge.cluster.takeover import Takeover, TakeoverCounts
 from sipbridge.handoffs.record import Turn
 from sipbridge.store.journal import entries
