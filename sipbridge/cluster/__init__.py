@@ -6,6 +6,7 @@ is dead), `claims` (who signals), `open_calls` (what a rescuer needs), `chat_own
 """
 
 from sipbridge.cluster.chat_owners import CarriedChats
-from sipbridge.cluster.cluster import Cluster, NodeControls, NodeSettings
+from sipbridge.cluster.cluster import Cluster, NodeSettings
+from sipbridge.cluster.controls import NodeControls
 
 __all__ = ["CarriedChats", "Cluster", "NodeControls", "NodeSettings"]

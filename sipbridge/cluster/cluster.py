@@ -6,16 +6,16 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Container, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
 
 from sipbridge.aio import cancel_and_wait
 from sipbridge.calls.ports.store import CallJournal, Unfinished
 from sipbridge.cluster.chat_owners import CarriedChats, ChatOwners
 from sipbridge.cluster.claims import Claims
+from sipbridge.cluster.controls import NodeControls
 from sipbridge.cluster.fleet import Fleet, Renewal
 from sipbridge.cluster.lease import RENEWALS_PER_LEASE, Lease, LeaseState
 from sipbridge.cluster.open_calls import OpenCalls
@@ -40,34 +40,8 @@ _NO_READINESS = {
     LeaseState.DISPLACED: "another node has the same node.id",
 }
 
-
 # A call of the epoch before may still wait for the store, which alone knows whose record stands.
 RESCUE_KNOWN_SECONDS = 60.0
-
-
-class NodeControls(Protocol):
-    """The commands of the cluster to the bridge."""
-
-    @property
-    def calls(self) -> int:
-        """Number of calls in progress."""
-
-    @property
-    def chats(self) -> int:
-        """Number of chats in progress."""
-
-    @property
-    def draining(self) -> bool:
-        """True while the bridge takes no new calls and chats."""
-
-    def end_taken_over(self, kept: Container[str]) -> list[str]:
-        """End all calls in progress without a Signal, except for those that are kept, and abandon all chats.
-
-        Return the ids of the calls that have not ended yet.
-        """
-
-    def withhold_readiness(self, reason: str | None) -> None:
-        """Take no new calls, for that reason, until there is none."""
 
 
 @dataclass(frozen=True, slots=True)
