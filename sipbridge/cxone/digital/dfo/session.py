@@ -162,14 +162,20 @@ class DfoSession:
         """Read the whole thread for a message: an earlier run may have sent it before messages that the bot has."""
         while message.id not in self._inbound.own_messages and not self._has_whole_thread:
             self._wants_whole_thread = True
-            await self._connected.wait()
-            connection = self._connection
-            if connection is None:
-                continue
-            try:
-                await self._recover(connection)
-            except (GatewayLost, GatewayError):
-                self._drop_if(connection)
+            await self._recover_again()
+
+    async def _recover_again(self) -> bool:
+        """Recover the thread on the next connection, or the present one; return False if it was lost meanwhile."""
+        await self._connected.wait()
+        connection = self._connection
+        if connection is None:
+            return False
+        try:
+            await self._recover(connection)
+        except (GatewayLost, GatewayError):
+            self._drop_if(connection)
+            return False
+        return True
 
     # ------------------------------------------------------------ to the human agent
 
@@ -282,16 +288,7 @@ class DfoSession:
         """True if CXone has the thread. The response to the first message may have been lost: then it is asked."""
         while True:
             await self._connected.wait()
-            connection = self._connection
-            if self._knows_thread:
-                return True
-            if connection is None:
-                continue
-            try:
-                await self._recover(connection)
-            except (GatewayLost, GatewayError):
-                self._drop_if(connection)
-            else:
+            if self._knows_thread or await self._recover_again():
                 return self._knows_thread
 
     # ------------------------------------------------------------ for received events
