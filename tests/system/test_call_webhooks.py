@@ -150,7 +150,8 @@ def test_a_node_that_was_cut_off_and_taken_over_sends_no_end_of_its_own(
         first = stack.enter_context(announcing(tmp_path / "node-1", cxone, crm, **settings))
         others = _node(_folder(tmp_path / "node-2"), redis.url, "node-2")
         second = stack.enter_context(announcing(tmp_path / "node-2", cxone, crm, **others))
-        wait_for(lambda: redis.run("HLEN", "sipbridge:nodes") == 2, "both nodes in Redis")
+        # A node that has seen no other cannot be taken over, as far as it knows.
+        first.bridge.wait_for_metric(1, "sipbridge_node_others")
         talking = first.call("release", "lasting")
         over = first.call("caller_hangs_up", "lasting", hold_seconds=4 * LEASE_SECONDS)
         for call in (talking, over):
