@@ -1,4 +1,7 @@
-"""A retransmission of an INVITE (RFC 3261, 17.2.1) gets the same response, and is not another INVITE."""
+"""A retransmission of an INVITE (RFC 3261, 17.2.1) gets the same response, and is not another INVITE.
+
+After the ACK of a 200 it gets none (RFC 6026, 7.1).
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from tests.harness.settings import token
 from tests.harness.sip.raw_sender import address_of
 from tests.harness.sip.scenario_messages import templates
 
+from .contact_call import ContactCall
 from .site import Contact, Site
 
 SILENCE_SECONDS = 0.5  # Timer G: then a response is repeated without a reason
@@ -74,3 +78,22 @@ def test_copies_of_a_rejected_invite_get_its_response(
     assert set(statuses) == {code}
     assert len(statuses) >= copies
     assert count.grows_by(1, "sipbridge_invites_total", code=str(code))
+
+
+def test_a_copy_of_an_answered_invite_gets_the_200_until_the_ack(trunk: Site) -> None:
+    count = trunk.count()
+    with ContactCall(trunk, "waiting") as call:
+        call.set_timeout(SILENCE_SECONDS)
+        call.invite()
+        assert call.wait_for_answer() == 200
+        first = call.answer
+        call.invite_again()
+        assert call.wait_for_answer() == 200
+        assert call.answer == first
+        call.acknowledge()
+        for _ in range(3):
+            call.invite_again()
+            assert call.wait_for_answer() == 0
+        call.end()
+    assert call.record()["reason"] == "caller_hung_up"
+    assert count.grows_by(1, "sipbridge_invites_total", code="200")

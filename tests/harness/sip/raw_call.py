@@ -77,7 +77,12 @@ class RawCall:
 
     def invite(self, offer: bytes | None = None) -> None:
         """Send the INVITE only."""
-        self._socket.send(self._alter(self._format(b"INVITE", 1, OFFER if offer is None else offer)))
+        self._placed = self._alter(self._format(b"INVITE", 1, OFFER if offer is None else offer))
+        self.invite_again()
+
+    def invite_again(self) -> None:
+        """Send a copy of the INVITE."""
+        self._socket.send(self._placed)
 
     def wait_for_answer(self) -> int:
         """Return the next final response's status, 0 if there is none; it is not acknowledged."""
