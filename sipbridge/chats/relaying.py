@@ -78,10 +78,13 @@ async def queue_position(chat: Chat, queue: h.QueuePosition) -> None:
 
 
 async def agent_joined(chat: Chat, agent: HumanAgent) -> None:
-    """A human agent has taken the chat, or taken it over. CXone repeats the same one after each reconnect."""
-    shown = _shown(chat, agent)
-    if chat.record.agent == shown:
+    """A human agent has taken the chat, or taken it over.
+
+    Channels repeat the same one, at each poll or after each reconnect, and not always with the name and the picture.
+    """
+    if chat.record.agent is not None and chat.record.agent.id == agent.id:
         return
+    shown = _shown(chat, agent)
     payload = {"agent": shown.model_dump(exclude_none=True)}
     if chat.record.active_at is not None:
         await chat.emit(ChatEventType.AGENT_JOINED, payload, agent=shown)

@@ -96,6 +96,17 @@ async def test_chat_goes_on_after_a_transfer_and_after_the_agent_left() -> None:
         assert (await w.record()).state == "active"
 
 
+async def test_agent_who_is_reported_again_with_another_name_has_not_joined_again() -> None:
+    async with world(show_agent=True, inactivity_seconds=0.3, inactivity_warning_seconds=None) as w:
+        await active(w)
+        for agent in (HumanAgent(id=ANNA.id), ANNA) * 6:  # for longer than the inactivity that ends the chat
+            w.channel.happens(h.AgentJoined(agent))
+            await asyncio.sleep(0.04)
+        kinds = [kind for kind, _ in w.events]
+        assert (kinds.count("agent_joined"), kinds[-1]) == (1, "chat_ended")
+        assert (await w.ended()).ended_by == "inactivity"
+
+
 async def test_agent_that_joins_completes_the_handoff() -> None:
     async with world() as w:
         record = await w.start()

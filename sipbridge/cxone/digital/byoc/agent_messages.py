@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 
 from sipbridge.aio import independent_task, wait_any
 from sipbridge.chats.attachments import AttachmentContent
-from sipbridge.chats.happenings import AgentJoined, AgentMessage
+from sipbridge.chats.happenings import AgentMessage
 from sipbridge.chats.model import Attachment, AttachmentFile, ChatRecord, digest_of
 from sipbridge.chats.ports import BoxMessage, Report
 from sipbridge.cxone.digital.content import attachments_of, created_at, human_agent, message_text
@@ -151,9 +151,6 @@ class AgentMessages:
                 number = max(self._taken[content], default=self._last) + 1
                 self._taken[content].add(number)
             message_id = self._id(content, number)
-            author = human_agent(message.get("authorUser"))
-            if author is not None:
-                self._report(AgentJoined(author))
             await self._pass_on(message, message_id, at, stored)
         await stored
         return BoxMessage(message_id, at)

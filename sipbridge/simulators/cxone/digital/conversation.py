@@ -164,12 +164,16 @@ class Conversation:
         attachments: Sequence[Attachment] = (),
         external_id: str | None = None,
         after_close: bool = False,
+        author: HumanAgent | None = None,
     ) -> Message:
-        """Send a message of the human agent. `after_close` allows one in a closed conversation."""
+        """Send a message of the human agent, or of another one, as a supervisor, who does not take the conversation.
+
+        `after_close` allows one in a closed conversation.
+        """
         if not (after_close and self.state is State.CLOSED):
             self.require_agent()
         self.show_agent_typing(on=False)
-        return self._add("outbound", content, attachments, external_id, author=self.owner)
+        return self._add("outbound", content, attachments, external_id, author=author or self.owner)
 
     def show_agent_typing(self, *, on: bool) -> None:
         """Show that the human agent began or stopped typing."""

@@ -87,6 +87,16 @@ async def test_a_transfer_does_not_end_the_chat(bridge: Run) -> None:
     assert bridge.reception.active == 1
 
 
+async def test_a_second_person_who_writes_does_not_take_the_chat_over(bridge: Run, cxone: Site) -> None:
+    contact = await bridge.joined()
+    for number in (1, 2):
+        contact.say(text(f"note {number}"), author=BEN)
+        assert (await bridge.event("agent_message", number))["agent"]["name"] == "Ben O."
+        polls = cxone.state.requests()["byoc_contact"]["200"]
+        await cxone.until(lambda: cxone.state.requests()["byoc_contact"]["200"] > polls + 1, "polls")  # noqa: B023 (runs in this turn)
+    assert [payload["agent"]["name"] for payload in bridge.payloads("agent_joined")] == ["Ada Quinn"]
+
+
 async def test_a_contact_over_its_rate_is_asked_later(bridge: Run, cxone: Site) -> None:
     cxone.byoc.settings = cxone.byoc.settings.model_copy(update={"contact_burst": 2, "contact_per_minute": 240})
     contact = await bridge.joined()
