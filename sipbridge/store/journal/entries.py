@@ -192,9 +192,10 @@ def _after_turns(call: Unfinished, entry: Mapping[str, Any]) -> Unfinished:
 
 def _after_record(call: Unfinished, entry: Mapping[str, Any]) -> Unfinished:
     record = CallRecord.model_validate(entry["record"])
-    # It may have been made before the last turns.
+    # It may have been made before the last turns, and it has no end of the leg, which stands all the same.
     transcript = max(call.record.transcript, record.transcript, key=len)
-    return replace(call, record=record.changed(transcript=transcript))
+    end = {"ended_by": call.record.ended_by, "ended_at": call.record.ended_at} if call.record.ended_at else {}
+    return replace(call, record=record.changed(transcript=transcript, **end))
 
 
 def _after_signalling(call: Unfinished, entry: Mapping[str, Any]) -> Unfinished:

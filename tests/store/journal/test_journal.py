@@ -206,6 +206,21 @@ async def test_a_bye_of_ours_that_crosses_the_callers_changes_nothing(reopen: Op
     assert (call.record.ended_by, call.bye_unknown) == ("caller", False)
 
 
+async def test_a_signal_that_is_tried_again_does_not_forget_the_end_of_the_leg(reopen: Open, path: Path) -> None:
+    journal = reopen()
+    at = datetime(2026, 3, 1, 12, 1, tzinfo=UTC)
+    await journal.begin(make_record(), HEADERS)
+    assert await journal.signalling(make_record())
+    journal.hung_up("call-1", "caller", at)
+    journal.signalled("call-1", SignalResult.UNDELIVERED)
+    assert await journal.signalling(make_record(handoff=make_handoff()))
+    journal.signalled("call-1", SignalResult.UNDELIVERED)
+    await journal.close()
+    (call,) = open_calls_in(path)
+    assert (call.record.ended_at, call.record.ended_by, call.record.handoff) == (at, "caller", make_handoff())
+    assert not call.needs_signal
+
+
 async def test_the_callback_runs_even_if_the_end_cannot_be_written(
     reopen: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
