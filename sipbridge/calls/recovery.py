@@ -13,7 +13,8 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
@@ -59,6 +60,8 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 20
 # The network may come up later than the bridge.
 TRIES = 12
+# A disk that hangs must not keep contacts waiting. Thousands of calls ask at once, so a limit like that of a call is too short.
+STORE_SECONDS = 10.0
 PAUSE_SECONDS = 5.0
 
 
@@ -277,7 +280,8 @@ async def _signal_until_delivered(
 
 async def _stored(record: CallRecord, context: CallContext) -> CallRecord | None:
     try:
-        return await context.store.get(record.client, record.project, record.call_id)
+        async with _store_limit():
+            return await context.store.get(record.client, record.project, record.call_id)
     except StoreError as error:
         context.observe(StoreFailed(record, str(error)))
         return None
@@ -285,17 +289,29 @@ async def _stored(record: CallRecord, context: CallContext) -> CallRecord | None
 
 async def _is_erased(record: CallRecord, context: CallContext) -> bool:
     try:
-        return await context.store.get(record.client, record.project, record.call_id) is None
+        async with _store_limit():
+            return await context.store.get(record.client, record.project, record.call_id) is None
     except StoreError:
         return False
 
 
 async def _put(record: CallRecord, context: CallContext) -> _Put:
     try:
-        await context.store.put(record)
+        async with _store_limit():
+            await context.store.put(record)
     except CallTakenOver:
         return _Put.SUPERSEDED
     except StoreError as error:
         context.observe(StoreFailed(record, str(error)))
         return _Put.FAILED
     return _Put.WRITTEN
+
+
+@asynccontextmanager
+async def _store_limit() -> AsyncIterator[None]:
+    """Raise `StoreError` after `STORE_SECONDS`."""
+    try:
+        async with asyncio.timeout(STORE_SECONDS):
+            yield
+    except TimeoutError:
+        raise StoreError("the store took too long") from None

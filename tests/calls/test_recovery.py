@@ -10,7 +10,7 @@ import pytest
 
 from sipbridge.aio import cancel_and_wait
 from sipbridge.calls import recovery
-from sipbridge.calls.events import CallRecovered, RecordRecovered, SignalSent
+from sipbridge.calls.events import CallRecovered, RecordRecovered, SignalSent, StoreFailed
 from sipbridge.calls.model import CallState
 from sipbridge.calls.outcomes import HandoffReason
 from sipbridge.calls.ports.cxone import SignalResult
@@ -57,6 +57,19 @@ async def test_the_record_and_the_journal_are_written_before_the_signal() -> Non
         "store.put ended",
         "journal.stored",
     ]
+
+
+async def test_a_store_that_hangs_delays_the_signal_only_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recovery, "STORE_SECONDS", 0.01)
+    world = World()
+    world.journal.hold("store.put handoff_initiated")
+    world.journal.hold("store.put ended")
+    call = Unfinished(open_call(world), {})
+    world.call_journal.open[call.record.call_id] = None
+    await recover([call], world.call.context)
+    assert len(world.centre.signals) == 1
+    assert [record.state for record in world.call_journal.unstored_records] == [CallState.ENDED]
+    assert [event.message for event in world.observer.of(StoreFailed)] == ["the store took too long"] * 2
 
 
 @pytest.mark.parametrize(
