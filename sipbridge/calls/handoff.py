@@ -111,6 +111,7 @@ async def _conclude(call: Call) -> None:
     await check_caller(call)
     if call.project_config.handoff.post_transcript and not call.signalled:
         await call.centre.post_transcript(call.record, escalated=False)
+        await check_caller(call)
     if call.project_config.handoff.end_signal:
         await _send_signal(call, None, "end")
 

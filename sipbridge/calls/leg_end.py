@@ -79,8 +79,8 @@ def _journal_before_response(call: Call, written: Callable[[], None]) -> bool:
     """Journal the caller's BYE; return True if its response must wait for that. Runs on the SIP thread."""
     if call.signalled or not call.leg_end_due:
         return False
+    call.bye_held = True  # first: between the two, the event loop must not take the leg for one without a BYE
     call.leg_end_due = False
-    call.bye_held = True
     call.context.journal.hung_up(call.record.call_id, "caller", call.timestamp(), written)
     return True
 

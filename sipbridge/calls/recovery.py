@@ -60,7 +60,7 @@ logger = logging.getLogger(__name__)
 AT_ONCE = 20
 # The network may come up later than the bridge.
 TRIES = 12
-# A disk that hangs must not keep contacts waiting. Thousands of calls ask at once, so a limit like that of a call is too short.
+# A disk that hangs must not keep contacts waiting. Thousands of calls may ask at once, so it is longer than for a call.
 STORE_SECONDS = 10.0
 PAUSE_SECONDS = 5.0
 

@@ -16,7 +16,7 @@ from sipbridge.calls.events import StoreFailed
 from sipbridge.calls.model import CallState
 from sipbridge.calls.ports.cxone import SignalResult
 from sipbridge.errors import AgentUnavailable, StoreError
-from sipbridge.handoffs.record import HandoffState
+from sipbridge.handoffs.record import HandoffState, Turn
 from tests.calls.world import World, shorten_store_time
 
 # ---------------------------------------------------------------- the last write
@@ -227,18 +227,20 @@ async def test_no_bye_of_ours_crosses_the_callers_while_that_waits_for_the_journ
 
 
 @pytest.mark.parametrize("hands_off", [True, False])
+@pytest.mark.parametrize("step", ["agent.finish_speaking", "centre.post_transcript"])
 async def test_a_callers_bye_that_waits_for_the_journal_stops_the_signal(
-    monkeypatch: pytest.MonkeyPatch, *, hands_off: bool
+    monkeypatch: pytest.MonkeyPatch, step: str, *, hands_off: bool
 ) -> None:
     monkeypatch.setattr("sipbridge.calls.leg_end.HELD_SECONDS", 100)
-    world = World(handoff={"end_signal": {"p1": "End"}})
+    world = World(handoff={"end_signal": {"p1": "End"}, "post_transcript": True})
     await world.start_conversation()
+    world.call.add_turns([Turn(role="customer", text="Goodbye.")])
 
     def hang_up() -> None:
         assert world.leg.note_bye(lambda: None)
         asyncio.get_running_loop().call_later(0.02, world.leg.far_end_hangs_up)
 
-    world.journal.when("agent.finish_speaking", hang_up)
+    world.journal.when(step, hang_up)
     if hands_off:
         world.request_handoff()
     else:
