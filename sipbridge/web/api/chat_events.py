@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext, suppress
 from typing import Annotated
 
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 from pydantic import BaseModel, Field
 
-from sipbridge.chats.model import ChatEvent
+from sipbridge.chats.model import ChatEvent, ChatRecord
+from sipbridge.chats.ports import LiveChat
 from sipbridge.config import matches_any
 from sipbridge.errors import BadRequest, NotFound
 from sipbridge.web.api.chat_schemas import ChatStreamMessage
 from sipbridge.web.api.events import LAST_EVENT_ID, PING_SECONDS, SEND_SECONDS, STREAM_ENDS
 from sipbridge.web.api.operation import NO_SUCH_CHAT, Empty, Operation, RequestContext, Response
 from sipbridge.web.server.auth import KEY_HEADER, Access
+from sipbridge.web.server.guesses import GUESSES
 from sipbridge.web.server.readers import Reader
+from sipbridge.web.server.slots import SLOTS
 
 PAGE = 500
 MAX_SEQUENCE = 2**53  # what every JSON parser can hold
@@ -40,18 +43,53 @@ class ChatEventsQuery(BaseModel):
 async def stream_chat_events(context: RequestContext[ChatEventsQuery, Empty]) -> web.StreamResponse:
     """Send the events after the given one: first those in the store, then those that happen, until the chat is over."""
     after = _resume_after(context)
-    deps, log = context.deps.chats, context.deps.event_log
-    live = deps.directory.find(context.client, context.project, context.chat_id)
-    record = live.record if live else await deps.store.get(context.client, context.project, context.chat_id)
+    record = await _record(context)
+    with _slot(context, record):
+        if context.request.method == "HEAD":
+            return web.StreamResponse(headers=EventSourceResponse().headers)
+        return await _stream(context, record, after)
+
+
+async def _record(context: RequestContext[ChatEventsQuery, Empty]) -> ChatRecord:
+    """Return the record of the chat in the path. A lookup in the store takes a slot of the key.
+
+    Raises `NotFound` or `TooManyRequests`.
+    """
+    if (live := _live(context)) is not None:
+        return live.record
+    with context.request.app[SLOTS].hold(_key(context), context.client):
+        record = await context.deps.chats.store.get(context.client, context.project, context.chat_id)
     if record is None:
         raise NotFound(NO_SUCH_CHAT)
-    if context.request.method == "HEAD":
-        return web.StreamResponse(headers=EventSourceResponse().headers)
+    return record
+
+
+def _slot(context: RequestContext[ChatEventsQuery, Empty], record: ChatRecord) -> AbstractContextManager[None]:
+    """Return the slot of a stream: of the chat if it is in progress, at whatever node, and of the key if it is over."""
+    slots, key = context.request.app[SLOTS], _key(context)
+    if record.state.is_final:
+        return slots.hold(key, context.client)
+    return slots.hold_stream(record.uid, key, context.client)
+
+
+def _key(context: RequestContext[ChatEventsQuery, Empty]) -> str:
+    """Return the hash by which slots know the key."""
+    return context.request.app[GUESSES].hashed(context.request.headers[KEY_HEADER])
+
+
+def _live(context: RequestContext[ChatEventsQuery, Empty]) -> LiveChat | None:
+    """Return the chat if this node carries it."""
+    return context.deps.chats.directory.find(context.client, context.project, context.chat_id)
+
+
+async def _stream(
+    context: RequestContext[ChatEventsQuery, Empty], record: ChatRecord, after: int
+) -> web.StreamResponse:
     following: AbstractAsyncContextManager[None] = nullcontext()
-    if live is None and not record.state.is_final:
-        following = log.follow_chat(record)
+    if not record.state.is_final and _live(context) is None:
+        following = context.deps.event_log.follow_chat(record)
     # The reader first: what happens while the store is read is in one of the two, and the sequence shows it.
-    with deps.feed.reader(record.uid) as reader:
+    with context.deps.chats.feed.reader(record.uid) as reader:
         async with (
             following,
             sse_response(context.request, ping_interval=PING_SECONDS, send_timeout=SEND_SECONDS) as stream,
@@ -101,7 +139,7 @@ def _is_still_authorized(context: RequestContext[ChatEventsQuery, Empty]) -> boo
     """True if the key is still valid. A stream outlives reloads; access with a revoked key must not."""
     key = context.request.headers.get(KEY_HEADER, "")
     project = context.deps.config().find_project(context.client, context.project)
-    live = context.deps.chats.directory.find(context.client, context.project, context.chat_id)
+    live = _live(context)
     return bool(project and matches_any(project.api_keys, key)) or bool(live and live.accepts_key(key))
 
 

@@ -29,7 +29,7 @@ class Access(Enum):
 
     PUBLIC = auto()
     PROJECT = auto()  # with a key of the project in the path, or of its call or chat
-    CHAT_STREAM = auto()  # the same, in a slot of the chat
+    CHAT_STREAM = auto()  # the same; the handler holds the slot, once it knows if the chat is in progress
     ADMIN = auto()  # with one of `http.admin.keys`
     ADMIN_PAGE = auto()  # from where admin requests may come; it shows nothing without a key
     BOX = auto()  # with a token of the box in the path
@@ -85,14 +85,8 @@ class Authenticator:
                 self.authorize_box(request)
                 return self._slots.hold(f"box {'/'.join(_box_key(request))}", request.match_info["account_id"])
             case Access.PROJECT | Access.CHAT_STREAM:
-                key = self.authorize_project(request)
-                return self._slot_of_project(request, key, in_chat=access is Access.CHAT_STREAM)
-
-    def _slot_of_project(self, request: web.Request, key: str, *, in_chat: bool) -> AbstractContextManager[None]:
-        path = request.match_info
-        client = path["account_id"]
-        chat = self._chats.find(client, path["project_id"], path["chat_id"]) if in_chat else None
-        return self._slots.hold(key, client) if chat is None else self._slots.hold_stream(chat.record.uid, key, client)
+                key, client = self.authorize_project(request), request.match_info["account_id"]
+                return nullcontext() if access is Access.CHAT_STREAM else self._slots.hold(key, client)
 
     def authorize_project(self, request: web.Request) -> str:
         """Return the hash of the key if it is one of the project in the path, or of its call or chat.

@@ -51,6 +51,46 @@ async def test_a_bot_reads_the_events_of_all_its_chats_with_one_key(bridge: Chat
 
 
 @pytest.mark.usefixtures("few")
+async def test_so_it_does_while_its_chats_are_at_another_node_or_not_recovered_yet(bridge: ChatBridge) -> None:
+    chats = ["c1", "c2", "c3"]
+    records = [await begin_elsewhere(bridge, chat_id) for chat_id in chats]
+    async with AsyncExitStack() as stack, asyncio.timeout(5):
+        streams = [await stream(stack, bridge, chat_id) for chat_id in chats * 2]
+        assert [each.status for each in streams] == [200] * 6
+        assert (await bridge.start("c4"))[0] == 202, "the key still has the slots of its requests"
+        assert (await stream(stack, bridge, "c1")).status == 200, "the third reader takes the slot of the key"
+        assert [(await stream(stack, bridge, chat_id)).status for chat_id in ("c1", "c2", "none")] == [429] * 3
+        for record in records:
+            bridge.deps().chats.feed.end(record.uid)
+        for each in streams:
+            await each.read()
+    async with AsyncExitStack() as stack, asyncio.timeout(5):
+        assert (await stream(stack, bridge, "none")).status == 404
+        assert (await stream(stack, bridge, "c1")).status == 200, "each stream and lookup has released its slot"
+
+
+@pytest.mark.usefixtures("few")
+async def test_a_lookup_that_waits_for_the_store_holds_a_slot_of_the_key(
+    bridge: ChatBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, looking, stored = await begin_elsewhere(bridge), asyncio.Event(), asyncio.Event()
+
+    async def read_slowly(*_: str) -> ChatRecord:
+        looking.set()
+        await stored.wait()
+        return record
+
+    monkeypatch.setattr(bridge.world.store, "get", read_slowly)
+    async with AsyncExitStack() as stack, asyncio.timeout(5):
+        first = asyncio.create_task(stream(stack, bridge, "c1"))
+        await looking.wait()
+        assert (await stream(stack, bridge, "c1")).status == 429
+        stored.set()
+        assert (await first).status == 200
+        assert (await stream(stack, bridge, "c1")).status == 200
+
+
+@pytest.mark.usefixtures("few")
 async def test_further_readers_of_a_chat_take_the_slots_of_their_key(bridge: ChatBridge) -> None:
     async with AsyncExitStack() as stack:
         assert (await bridge.start("c1"))[0] == 202
@@ -59,7 +99,7 @@ async def test_further_readers_of_a_chat_take_the_slots_of_their_key(bridge: Cha
 
 
 @pytest.mark.usefixtures("few")
-async def test_a_chat_that_has_ended_brings_no_slots(bridge: ChatBridge) -> None:
+async def test_a_chat_that_has_ended_brings_no_slots(bridge: ChatBridge, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (await bridge.start("c1"))[0] == 202
     async with AsyncExitStack() as stack:
         reading = [await stream(stack, bridge, "c1") for _ in range(2)]
@@ -70,6 +110,16 @@ async def test_a_chat_that_has_ended_brings_no_slots(bridge: ChatBridge) -> None
             assert b"handoff_failed" in await each.read()
     async with AsyncExitStack() as stack:
         assert (await stream(stack, bridge, "c1")).status == 200
+    read = asyncio.Event()
+
+    async def read_slowly(*_: object, **__: object) -> list[ChatEvent]:
+        await read.wait()
+        return []
+
+    monkeypatch.setattr(bridge.world.store, "events", read_slowly)
+    async with AsyncExitStack() as stack, asyncio.timeout(5):
+        assert [(await stream(stack, bridge, "c1")).status for _ in range(2)] == [200, 429]
+        read.set()
 
 
 async def test_stream_ends_if_the_chat_ended_while_its_record_was_read(
@@ -129,9 +179,9 @@ async def test_stream_ends_without_a_second_response_if_the_store_fails(
         assert b"HTTP/" not in body
 
 
-async def begin_elsewhere(bridge: ChatBridge) -> ChatRecord:
+async def begin_elsewhere(bridge: ChatBridge, chat_id: str = "c1") -> ChatRecord:
     """Store a chat that this node does not carry."""
-    return await bridge.world.store.create(make_chat("c1", client=CLIENT, project=PROJECT))
+    return await bridge.world.store.create(make_chat(chat_id, client=CLIENT, project=PROJECT))
 
 
 async def next_id(reading: aiohttp.ClientResponse) -> str:
