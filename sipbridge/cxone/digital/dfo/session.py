@@ -46,6 +46,7 @@ class DfoSession:
         self._has_thread = resumed  # CXone may know the thread
         self._has_whole_thread = not resumed  # `own_messages` has all that an earlier run sent
         self._wants_whole_thread = False
+        self._is_too_long = False  # the thread: one recovery does not read all of it
         self._connection: Connection | None = None
         self._connected = asyncio.Event()
         self._is_throttled = False
@@ -159,10 +160,11 @@ class DfoSession:
         return bool(self._identity.contact_id or self._inbound.own_messages or self._record.queued_at)
 
     async def _look_for(self, message: Outgoing) -> None:
-        """Read the whole thread for a message: an earlier run may have sent it before messages that the bot has."""
-        while message.id not in self._inbound.own_messages and not self._has_whole_thread:
+        """Read the thread for a message: an earlier run may have sent it before messages that the bot has."""
+        while not (message.id in self._inbound.own_messages or self._has_whole_thread or self._is_too_long):
             self._wants_whole_thread = True
-            await self._recover_again()
+            self._is_too_long = await self._recover_again() and not self._has_whole_thread
+        self._wants_whole_thread = False
 
     async def _recover_again(self) -> bool:
         """Recover the thread on the next connection, or the present one; return False if it was lost meanwhile."""
@@ -187,6 +189,8 @@ class DfoSession:
             await self._look_for(message)
         if message.id in self._inbound.own_messages:
             return DeliveryStatus.DELIVERED, ""
+        if message.repeated and not self._has_whole_thread:
+            return DeliveryStatus.UNKNOWN, "thread_too_long"
         try:
             attachments = await self._parts.upload(message.attachments)
         except AttachmentError as error:

@@ -226,6 +226,27 @@ class TestRestart:
             assert run.gateway.types.count("RecoverThread") == 2
             assert texts(run) == []
 
+    async def test_message_that_is_not_in_what_can_be_read_of_a_long_thread_is_in_doubt(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sipbridge.cxone.digital.dfo.recovery.MAX_PAGES", 2)
+        own = [{**OWN, "idOnExternalPlatform": f"own-{number}"} for number in (1, 2)]
+        answers = [a_message(f"s{number}", "text") for number in range(1, 7)]
+        gateway = Gateway(page_size=2, thread=[own[0], *answers, own[1], a_message("s7", "text")])
+        async with running(gateway, resumed=True, known=[f"s{number}" for number in range(1, 8)]) as run:
+            async with asyncio.timeout(5):
+                assert await run.send("hi", 1, repeated=True) == ("unknown", "thread_too_long")
+            assert run.session.may_have(Outgoing("own-1", "hi", repeated=True))
+            assert await run.send("still there?", 2, repeated=True) == DELIVERED
+            assert await run.send("lost", 3, repeated=True) == ("unknown", "thread_too_long")
+            assert gateway.types.count("RecoverThread") == 2, "one at the start, one for all messages"
+            assert await run.send("new", 4) == DELIVERED
+            assert gateway.types.count("SendMessage") == 1
+            pages = gateway.types.count("LoadMoreMessages")
+            gateway.drop()
+            await run.connected(2)
+            assert gateway.types.count("LoadMoreMessages") == pages, "the next recovery reads no more than it needs"
+
     async def test_thread_is_looked_through_again_if_the_connection_ends_meanwhile(self) -> None:
         thread = [OWN, *(a_message(f"s{number}", "text") for number in range(1, 9))]
         gateway = Gateway(page_size=2, thread=thread)
