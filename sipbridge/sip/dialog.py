@@ -126,17 +126,27 @@ class Dialog:
         self._end(self._listener, self._ended_by_us(sip_status))
 
     def refer(self, uri: str, headers: dict[str, str], *, then_bye: bool = False) -> None:
-        """Send REFER; the listener is notified of its outcome. With `then_bye`, success ends the dialog."""
+        """Send REFER; the listener is notified of its outcome. With `then_bye`, success ends the dialog.
+
+        If the listener is notified of the end alone, the REFER came too late to be sent.
+        """
         if self._listener is None:
             return
         self._bye_after_refer = then_bye
-        self._table.revoke_token(self._refer_token)
+        self._forget_refer()
         self._refer_token = self._table.issue_token(self)
         try:
             # Without brackets the URI's own parameters would become the header's.
             self._native.callRefer(self._slot, self._refer_token, f"<{uri}>", headers)
-        except pj.Error:
-            self._notify(partial(self._listener.refer_rejected, SipStatus.SERVER_INTERNAL_ERROR))
+        except pj.Error as error:
+            extra = {"event": "refer_not_sent", "sip_call_id": self._native.sipCallId(self._slot)}
+            logger.warning("a REFER was not sent: %s", explain(error), extra=extra)
+            self._forget_refer()
+            self._notify(self._listener.refer_not_sent)
+
+    def _forget_refer(self) -> None:
+        self._table.revoke_token(self._refer_token)
+        self._refer_token = _NO_TOKEN
 
     def notify(self, ticket: int, sip_status: int, reason: str) -> None:
         """Send the final NOTIFY for a REFER that got 202, also after the end of the dialog."""
@@ -277,9 +287,11 @@ class Dialog:
         self.stop_playing()
 
     def _on_refer_rejected(self, listener: DialogListener, event: CallEvent) -> None:
+        self._forget_refer()
         self._notify(partial(listener.refer_rejected, event.status))
 
     def _on_refer_ended(self, listener: DialogListener, event: CallEvent) -> None:
+        self._forget_refer()
         self._notify(partial(listener.refer_ended, event.status))
         if self._bye_after_refer and is_success(event.status):
             # Not at once: the next event may be the end of the dialog, whose slot may have another call by then.
@@ -315,7 +327,9 @@ class Dialog:
         """Release everything and notify the listener."""
         self._listener = self._refer_handler = None
         self._table.remove(self._slot, self)
-        self._table.revoke_token(self._refer_token)
+        if self._refer_token != _NO_TOKEN:
+            self._forget_refer()
+            self._notify(partial(listener.refer_cut_off, by_peer=end.by_peer))
         self.stop_playing()
         self._media.close()
         self._notify(partial(listener.dialog_ended, end, contacts))

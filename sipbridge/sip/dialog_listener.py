@@ -33,6 +33,12 @@ class DialogListener(Protocol):
     def refer_ended(self, sip_status: int) -> None:
         """A NOTIFY gave the final status of our REFER; 0 if none can come any more."""
 
+    def refer_not_sent(self) -> None:
+        """PJSIP could not send our REFER."""
+
+    def refer_cut_off(self, *, by_peer: bool) -> None:
+        """The dialog ends, by the far end or not, before the outcome of our REFER is known. `dialog_ended` follows."""
+
     def referral_accepted(self, ticket: int, refer_handler: ReferHandler, referral: Referral) -> None:
         """A REFER of the far end got 202; the ticket is for `Dialog.notify`."""
 

@@ -55,7 +55,8 @@ class SipLeg:
         self._target = target
         self._answered_at = 0.0
         self._played: asyncio.Future[None] | None = None
-        self._referred: asyncio.Future[ReferOutcome] | None = None
+        # None is the outcome of a REFER that was not sent.
+        self._referred: asyncio.Future[ReferOutcome | None] | None = None
         self._audio: LegAudio | None = None
         self._digit_listener: Callable[[str], None] | None = None
         # DTMF digits that came before the listener: a caller may press one with the ACK.
@@ -88,14 +89,18 @@ class SipLeg:
     async def refer(
         self, uri: str, headers: Headers, timeout_seconds: float, *, then_bye: bool = False
     ) -> ReferOutcome:
-        """Send REFER; return its outcome."""
+        """Send REFER; return its outcome. Raises `LegEnded` if it was not sent."""
         self._referred = self._loop.create_future()
         self._thread.post(partial(self._dialog.refer, uri, dict(headers), then_bye=then_bye))
         await wait_any(self._referred, self.ended, timeout=timeout_seconds)
         if self._referred.done():
-            return self._referred.result()
-        peer_hung_up = self.ended.done() and self.ended.result().by_peer
-        return ReferOutcome(ReferResult.PEER_HUNG_UP if peer_hung_up else ReferResult.NO_NOTIFY, 0)
+            outcome = self._referred.result()
+        else:
+            # If the leg ends after the REFER, `refer_cut_off` comes before its end.
+            outcome = None if self.ended.done() else ReferOutcome(ReferResult.NO_NOTIFY, 0)
+        if outcome is None:
+            raise LegEnded("the REFER was not sent")
+        return outcome
 
     def notify(self, sip_status: int, reason: str) -> None:
         """Send the final NOTIFY for the REFER that was accepted last."""
@@ -222,7 +227,15 @@ class SipLeg:
             result = ReferResult.FAILED
         self._complete_refer(ReferOutcome(result, sip_status))
 
-    def _complete_refer(self, outcome: ReferOutcome) -> None:
+    def refer_not_sent(self) -> None:
+        """PJSIP could not send the REFER."""
+        self._complete_refer(None)
+
+    def refer_cut_off(self, *, by_peer: bool) -> None:
+        """The dialog ends before the outcome of the REFER is known."""
+        self._complete_refer(ReferOutcome(ReferResult.PEER_HUNG_UP if by_peer else ReferResult.NO_NOTIFY, 0))
+
+    def _complete_refer(self, outcome: ReferOutcome | None) -> None:
         if self._referred is not None and not self._referred.done():
             self._referred.set_result(outcome)
 

@@ -200,6 +200,8 @@ async def test_a_caller_who_hangs_up_before_the_refer_fails_the_handoff(signal: 
     await world.hand_off(destination="sales")
     assert not world.leg.refers
     assert (world.handoff.state, world.handoff.confirmed) == (HandoffState.FAILED, False)
+    assert world.handoff.transfer == "caller_hung_up"
+    assert _transfers(world) == [("refer", Result.CLIENT_ERROR, 0)]
 
 
 # ---------------------------------------------------------------- invite

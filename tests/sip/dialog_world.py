@@ -60,6 +60,12 @@ class Listener:
     def refer_ended(self, sip_status: int) -> None:
         self.events.append(("refer ended", sip_status))
 
+    def refer_not_sent(self) -> None:
+        self.events.append(("refer not sent",))
+
+    def refer_cut_off(self, *, by_peer: bool) -> None:
+        self.events.append(("refer cut off", by_peer))
+
     def referral_accepted(self, ticket: int, refer_handler: ReferHandler, referral: Referral) -> None:
         self.events.append(("referral", ticket, referral.refer_to, dict(referral.headers)))
         refer_handler.accepted(referral)

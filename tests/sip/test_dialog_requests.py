@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 
+import pytest
 from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge.calls.ports.sip import ReferDecision, Referral
@@ -34,15 +35,19 @@ class RecordingReferHandler:
 # -------------------------------------------------------------------- REFER
 
 
-def test_the_outcome_of_a_refer_reaches_the_listener(dialog_world: DialogWorld) -> None:
+@pytest.mark.parametrize(
+    ("kind", "outcome"), [(pj.EventReferEnded, "refer ended"), (pj.EventReferRejected, "refer rejected")]
+)
+def test_the_outcome_of_a_refer_reaches_the_listener_once(dialog_world: DialogWorld, kind: int, outcome: str) -> None:
     dialog, listener = dialog_world.incoming()
     dialog.refer("sip:desk@example.com;transport=tcp", HEADERS)
     ((_, slot, number, refer_to, headers),) = dialog_world.pjsip.sent
     assert (slot, refer_to, headers) == (SLOT, "<sip:desk@example.com;transport=tcp>", HEADERS)
     assert isinstance(number, int)
-    dialog_world.queue_event(pj.EventReferEnded, slot=-1, number=number, status=486)
-    dialog_world.queue_event(pj.EventReferRejected, slot=-1, number=number, status=405)
-    assert listener.events == [("refer ended", 486), ("refer rejected", 405)]
+    dialog_world.queue_event(kind, slot=-1, number=number, status=486)
+    dialog_world.queue_event(kind, slot=-1, number=number, status=405)
+    dialog_world.queue_event(pj.EventEnded)
+    assert listener.events == [(outcome, 486), ("ended", ())]
 
 
 def test_the_late_outcome_of_an_earlier_refer_is_ignored(dialog_world: DialogWorld) -> None:
@@ -56,12 +61,24 @@ def test_the_late_outcome_of_an_earlier_refer_is_ignored(dialog_world: DialogWor
     assert listener.events == []
 
 
-def test_a_refer_that_cannot_be_sent_is_rejected_with_500(dialog_world: DialogWorld) -> None:
+def test_a_refer_that_cannot_be_sent_is_logged_and_reported_as_such(
+    dialog_world: DialogWorld, caplog: pytest.LogCaptureFixture
+) -> None:
     dialog, listener = dialog_world.incoming()
     dialog_world.pjsip.failing = {"REFER"}
     dialog.refer("sip:desk@example.com", {})
-    dialog_world.thread.run_callbacks()
-    assert listener.events == [("refer rejected", 500)]
+    dialog_world.queue_event(pj.EventEnded)
+    assert listener.events == [("refer not sent",), ("ended", ())]
+    [line] = caplog.messages
+    assert line.startswith("a REFER was not sent: ")
+
+
+@pytest.mark.parametrize("by_peer", [True, False])
+def test_the_end_of_the_dialog_cuts_a_refer_off(dialog_world: DialogWorld, *, by_peer: bool) -> None:
+    dialog, listener = dialog_world.incoming()
+    dialog.refer("sip:desk@example.com", {})
+    dialog_world.queue_event(pj.EventEnded, status=200, final=by_peer)
+    assert listener.events == [("refer cut off", by_peer), ("ended", ())]
 
 
 def test_a_refer_without_refer_handler_or_dialog_gets_403(dialog_world: DialogWorld) -> None:

@@ -8,6 +8,7 @@ import pytest
 from sipbridge_pjsip import pjsua2 as pj
 
 from sipbridge.calls.ports.sip import ReferDecision, ReferOutcome, Referral, ReferResult
+from sipbridge.errors import LegEnded
 from sipbridge.sip.dialog import Dialog
 from sipbridge.sip.leg import SipLeg
 from tests.fakes.pjsip import FakeRequest
@@ -88,6 +89,26 @@ async def test_a_bye_before_the_notify_and_silence_are_outcomes_too(stack: Stack
     await stack.settle()
     stack.end()
     assert await referring == ReferOutcome(ReferResult.PEER_HUNG_UP, 0)
+
+
+@pytest.mark.parametrize("seen", [True, False])
+async def test_a_refer_after_the_end_of_the_leg_is_reported_as_not_sent(stack: Stack, *, seen: bool) -> None:
+    leg = await stack.incoming()
+    stack.end()
+    if seen:
+        await leg.ended
+    with pytest.raises(LegEnded, match="not sent"):
+        await leg.refer("sip:desk@example.com", {}, 5)
+    await stack.settle()
+    assert stack.pjsip.sent == []
+
+
+async def test_a_refer_that_pjsip_refuses_is_reported_as_not_sent(stack: Stack) -> None:
+    leg = await stack.incoming()
+    stack.pjsip.failing = {"REFER"}
+    with pytest.raises(LegEnded, match="not sent"):
+        await leg.refer("sip:desk@example.com", {}, 5)
+    assert not leg.ended.done()
 
 
 async def test_a_refer_of_the_far_end_gets_its_notify(stack: Stack) -> None:

@@ -7,6 +7,7 @@ import pytest
 from sipbridge.sip.endpoint import SPARE_SLOTS
 from sipbridge.sip.resources import LEGS_PER_CALL
 from tests.harness.programs.simulator import Simulator
+from tests.harness.waiting import wait_for
 
 from .contact_call import ContactCall
 from .site import Site, site
@@ -58,6 +59,24 @@ def test_a_refer_without_a_final_notify_does_not_count_as_a_success(trunk: Site,
     assert (handoff["transfer"], handoff["state"], handoff["confirmed"]) == (story, "handoff_completed", False)
     assert count.grows_by(1, "sipbridge_transfers_total", method="refer", result="indeterminate")
     assert count.grows_by(1, "sipbridge_handoffs_total", project="refer", result="indeterminate")
+
+
+def test_a_caller_who_hangs_up_before_the_refer_fails_the_handoff(trunk: Site) -> None:
+    count = trunk.count()
+    with ContactCall(trunk, "refer") as call:
+        trunk.cxone.fail("signal", contact_id=call.contact.id, status=429, retry_after=60, latency_seconds=1)
+        call.place()
+        wait_for(lambda: not trunk.cxone.faults(), "the Signal to be on its way")
+        call.end()
+        handoff = call.record()["handoff"]
+        assert not any(message.startswith(b"REFER ") for message in call.received)
+    assert (handoff["transfer"], handoff["state"], handoff["signal"]) == (
+        "caller_hung_up",
+        "handoff_failed",
+        "undelivered",
+    )
+    assert count.grows_by(1, "sipbridge_transfers_total", method="refer", result="client_error")
+    assert count.grows_by(0, "sipbridge_transfers_total", method="release")
 
 
 def test_the_outcome_of_a_refer_whose_call_is_over_does_not_affect_the_next_call_in_its_slot(

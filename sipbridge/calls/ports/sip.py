@@ -20,8 +20,8 @@ class ReferResult(StrEnum):
     ACCEPTED = "accepted"  # a NOTIFY had a 2xx
     REFUSED = "refused"  # the response to the REFER was 3xx to 6xx
     FAILED = "failed"  # accepted, then a NOTIFY had a failure
-    NO_NOTIFY = "no_notify"  # no final status in time, or the subscription ended without one
-    PEER_HUNG_UP = "peer_hung_up"  # accepted, and BYE came before the final NOTIFY
+    NO_NOTIFY = "no_notify"  # sent, and no final status in time, or the subscription or our side ended without one
+    PEER_HUNG_UP = "peer_hung_up"  # sent, and BYE came before the final NOTIFY
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,8 @@ class Leg(Protocol):
     ) -> ReferOutcome:
         """Transfer the peer blindly (RFC 3515, RFC 5589): send REFER, and follow NOTIFY up to the final one.
 
-        With `then_bye`, a NOTIFY of success also ends the leg, at once.
+        With `then_bye`, a NOTIFY of success also ends the leg, at once. Raises `LegEnded` if the REFER was not sent:
+        the leg had ended, or PJSIP refused the request.
         """
 
     def notify(self, sip_status: int, reason: str) -> None:
