@@ -26,7 +26,7 @@ from sipbridge.chats.model import (
 )
 from sipbridge.chats.ports import ChannelSession, ChatChange, DigitalChannel, Outgoing, StoredChat
 from sipbridge.chats.steps import Steps
-from sipbridge.chats.texts import opening_text, split_text
+from sipbridge.chats.texts import add_links, opening_text, split_text
 from sipbridge.chats.time_limits import TimeLimits
 from sipbridge.config import ChatConfig, ProjectConfig, matches_any
 from sipbridge.errors import ChatConflict, ChatsUnavailable
@@ -106,13 +106,17 @@ class Chat:
         """Split a message into the parts that the channel takes. Each has the same id at CXone after a restart."""
         name = "opening" if message_id is None else f"message {message_id}"
         texts = split_text(text, self.channel.max_characters)
+        with_attachments = len(texts) - 1
+        if self.channel.links_are_text:
+            texts = add_links(texts, [each.url for each in attachments], self.channel.max_characters)
+            with_attachments = 0  # they are checked before any of them is sent
         return Letter(
             message_id,
             [
                 Outgoing(
                     id=self.record.derived_id(f"{name} {number}"),
                     text=part,
-                    attachments=attachments if number == len(texts) - 1 else (),
+                    attachments=attachments if number == with_attachments else (),
                     opens=message_id is None and number == 0,
                     repeated=repeated,
                     letter=self.record.derived_id(name),

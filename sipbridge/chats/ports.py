@@ -130,6 +130,13 @@ class DigitalChannel(Protocol):
     def max_characters(self) -> int:
         """The number of characters that one message may have; longer ones are split."""
 
+    @property
+    def links_are_text(self) -> bool:
+        """True if the text of a message has the links of its attachments, so that the session only checks these.
+
+        The first part of a message has the attachments then, and the last one otherwise.
+        """
+
     async def availability(self) -> Availability:
         """Ask for human agents. Never raises."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sipbridge.chats.model import ChatRecord, ChatTurn
 
 _NAMES = {"customer": "Customer", "bot": "Bot", "agent": "Agent"}
@@ -33,6 +35,21 @@ def split_text(text: str, max_characters: int) -> list[str]:
         parts.append(text[:cut])
         text = text[cut:]
     return [*parts, text]
+
+
+def add_links(parts: Sequence[str], links: Sequence[str], max_characters: int) -> list[str]:
+    """Return the parts of a text with links below it, each on a line of its own.
+
+    A link that does not fit into the last part begins the next one. None is broken, even if it is too long itself.
+    """
+    made = list(parts)
+    for link in links:
+        longer = f"{made[-1]}\n{link}" if made[-1] else link
+        if len(longer) <= max_characters or not made[-1]:
+            made[-1] = longer
+        else:
+            made.append(link)
+    return made
 
 
 def _line(turn: ChatTurn) -> str:

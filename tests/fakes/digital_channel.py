@@ -81,6 +81,7 @@ class FakeChannel:
 
     def __init__(self, max_characters: int = 10_000) -> None:
         self.max_characters = max_characters
+        self.links_are_text = False
         self.found = Availability("online")
         self.asked = 0
         self.availability_held: asyncio.Event | None = None

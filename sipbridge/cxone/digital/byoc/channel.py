@@ -29,6 +29,7 @@ class ByocChannel:
     """Implements `chats.ports.DigitalChannel` and `chats.ports.ChannelBox`."""
 
     max_characters = MAX_TEXT_CHARACTERS
+    links_are_text = False
 
     def __init__(self, config: ByocChannelConfig, parts: ByocParts) -> None:
         self._config = config

@@ -25,6 +25,7 @@ class DfoChannel:
     """
 
     max_characters = MAX_TEXT_CHARACTERS
+    links_are_text = False
 
     def __init__(
         self,

@@ -19,6 +19,7 @@ class PatronChannel:
     """Implements `chats.ports.DigitalChannel`. `check` is for the attachments of the bot."""
 
     max_characters = 4_000
+    links_are_text = True
 
     def __init__(
         self,

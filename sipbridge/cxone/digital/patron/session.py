@@ -62,8 +62,7 @@ class PatronSession:
             return (DeliveryStatus.UNKNOWN, "restarted") if message.part == self._state.part else _DELIVERED
         self._state.letter, self._state.part = message.letter, message.part
         await self._connection.keep_state()
-        lines = [message.text, *(each.url for each in message.attachments)]
-        fate = await self._say(message.id, "\n".join(line for line in lines if line))
+        fate = await self._say(message.id, message.text)
         self._typing.message_sent()
         return fate
 

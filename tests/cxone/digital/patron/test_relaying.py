@@ -288,6 +288,23 @@ async def test_links_of_the_bot_go_as_text_if_their_host_is_allowed(bridge: Run)
     assert customer_texts(contact)[-1] == "  two\n"
 
 
+async def test_a_link_that_does_not_fit_below_the_text_is_a_text_of_its_own(bridge: Run) -> None:
+    contact = await bridge.joined()
+    fits, too_much = (Attachment(url=f"https://files.example/{name}", name=name) for name in ("a", "b"))
+    long = "x" * (4_000 - len(fits.url) - 1)
+    await bridge.say(long, "m1", fits, too_much)
+    await bridge.event("message_delivered")
+    assert customer_texts(contact)[-2:] == [f"{long}\n{fits.url}", too_much.url]
+
+
+async def test_a_forbidden_link_fails_a_long_text_before_its_first_part(bridge: Run) -> None:
+    contact = await bridge.joined()
+    before = customer_texts(contact)
+    await bridge.say("x" * 4_100, "m1", Attachment(url="https://169.254.169.254/latest", name="b"))
+    assert (await bridge.event("message_failed"))["reason"] == "attachment_forbidden"
+    assert customer_texts(contact) == before
+
+
 async def test_the_position_in_the_queue_is_counted_before_the_start(cxone: Site) -> None:
     cxone.channel["skill"] = "1001"
     for number in range(2):
