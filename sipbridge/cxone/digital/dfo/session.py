@@ -50,6 +50,7 @@ class DfoSession:
         self._connection: Connection | None = None
         self._connected = asyncio.Event()
         self._is_throttled = False
+        self._is_ending = False  # nothing is sent behind `EndContact`
         self._sent: dict[str, str] = {}  # by the id of a message that was sent, the event id of its frame
 
     # ------------------------------------------------------------ the connection
@@ -208,7 +209,7 @@ class DfoSession:
             connection = self._connection
             if message.id in self._inbound.own_messages:
                 return DeliveryStatus.DELIVERED, ""
-            if self._inbound.is_over:  # a message would open another contact in the thread
+            if self._inbound.is_over or self._is_ending:  # a message would open another contact in the thread
                 return DeliveryStatus.FAILED, "chat_ended"
             if connection is None:
                 continue
@@ -279,6 +280,7 @@ class DfoSession:
                 if not self._identity.contact_id:  # its event may be late or lost
                     await self._recover(connection)
                 if self._identity.contact_id:
+                    self._is_ending = True
                     await connection.request(self._maker.end_contact(self._identity.contact_id), REPLY_SECONDS)
             except GatewayLost:
                 self._drop_if(connection)

@@ -8,7 +8,7 @@ import pytest
 
 from sipbridge.chats import happenings as h
 from sipbridge.chats.delivery import Letter, Outbox
-from sipbridge.chats.model import Attachment, HumanAgent
+from sipbridge.chats.model import Attachment, DeliveryStatus, HumanAgent
 from sipbridge.chats.ports import Outgoing
 from sipbridge.cxone.digital.dfo import session
 from sipbridge.cxone.digital.dfo.rest import ChannelInfo
@@ -204,6 +204,24 @@ async def test_lost_end_of_a_livechat_is_repeated() -> None:
     async with running(gateway, resumed=True) as run:
         await run.session.end("")
         assert gateway.types.count("EndContact") == 2
+
+
+@pytest.mark.parametrize("script", [[], ["drop"], ["drop_recorded"]])
+async def test_nothing_is_sent_behind_the_end_of_a_livechat(script: list[str]) -> None:
+    gateway = Gateway(ChannelInfo(livechat=True), is_down=True)
+    gateway.script["EndContact"].extend(script)
+    async with running(gateway, resumed=True) as run:
+        outbox = Outbox(run.session, run.happened.append)  # type: ignore[arg-type]  # happenings of all kinds
+        for number in range(9):
+            outbox.put(Letter(f"m{number}", [Outgoing(f"own-{number}", "Hello")]))
+        outbox.start()
+        ending = asyncio.create_task(run.session.end("The chat has ended."))
+        await run.until(lambda: len(gateway.queries) > 1)
+        gateway.is_down = False
+        await ending
+        await run.until(lambda: len(run.of(h.Delivered)) == 9)
+        assert "SendMessage" not in gateway.types[gateway.types.index("EndContact") :]
+        assert run.of(h.Delivered)[-1] == h.Delivered("m8", DeliveryStatus.FAILED, "chat_ended")
 
 
 async def test_refused_end_is_a_fault_and_not_repeated() -> None:
