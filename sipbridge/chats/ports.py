@@ -54,6 +54,9 @@ class Outgoing:
     part: int = 0
 
 
+BOX_SECONDS = 20.0  # for a box to take a message until it is stored; the contact centre waits for the response
+
+
 @dataclass(frozen=True, slots=True)
 class BoxMessage:
     """A message of the human agent that a box has taken."""
@@ -74,7 +77,7 @@ class ChannelBox(Protocol):
     async def take_message(self, thread_id: str, body: Mapping[str, Any]) -> BoxMessage | None:
         """Take a message; return it once it is stored. None if no live chat has the thread.
 
-        Raises `TimeoutError`, and `HttpWithheld` if another node may have the chat.
+        Raises `TimeoutError` after `BOX_SECONDS`, and `HttpWithheld` if another node may have the chat.
         """
 
     def show_typing(self, thread_id: str, *, on: bool) -> bool:

@@ -20,8 +20,9 @@ class FakeBox:
     While `withholds` is set, another node may have the chats.
     """
 
-    def __init__(self, token: str = TOKEN) -> None:
+    def __init__(self, token: str = TOKEN, thread: str = THREAD) -> None:
         self.token = token
+        self.thread = thread
         self.taken: list[Mapping[str, Any]] = []
         self.typing: list[bool] = []
         self.released = 0
@@ -35,7 +36,7 @@ class FakeBox:
         return token == self.token
 
     async def take_message(self, thread_id: str, body: Mapping[str, Any]) -> BoxMessage | None:
-        if thread_id != THREAD:
+        if thread_id != self.thread:
             return None
         if self.withholds:
             raise HttpWithheld("another node may do this instead")
@@ -45,12 +46,12 @@ class FakeBox:
         return BoxMessage(f"message-{len(self.taken)}", datetime.now(UTC))
 
     def show_typing(self, thread_id: str, *, on: bool) -> bool:
-        self.typing += [on] if thread_id == THREAD else []
-        return thread_id == THREAD
+        self.typing += [on] if thread_id == self.thread else []
+        return thread_id == self.thread
 
     def release(self, thread_id: str) -> bool:
-        self.released += thread_id == THREAD
-        return thread_id == THREAD
+        self.released += thread_id == self.thread
+        return thread_id == self.thread
 
 
 def _implements(box: FakeBox) -> ChannelBox:

@@ -13,15 +13,17 @@ from typing import Annotated, Any, Literal
 from aiohttp import web
 from pydantic import BaseModel, BeforeValidator, ConfigDict
 
-from sipbridge.chats.ports import BoxMessage, ChannelBox
+from sipbridge.chats.ports import BOX_SECONDS, BoxMessage, ChannelBox
 from sipbridge.errors import BadRequest, HttpWithheld, NotFound
 from sipbridge.web.api.operation import B, Empty, Operation, RequestContext, Response, json_response
 from sipbridge.web.api.owned import response_of_others
 from sipbridge.web.server.auth import Access
 from sipbridge.web.server.errors import BoxNotReady, BoxTokenInvalid
+from sipbridge.web.server.forwarding import FORWARD_SECONDS
 from sipbridge.web.server.guesses import GUESSES
 from sipbridge.web.server.sources import source_of
 
+_MESSAGE_SECONDS = BOX_SECONDS + FORWARD_SECONDS
 _NO_SUCH_THREAD = "no chat in progress has this thread"
 
 
@@ -118,23 +120,29 @@ async def issue_box_token(context: RequestContext[Empty, TokenRequest]) -> web.R
 Handler = Callable[[RequestContext[Empty, B]], Awaitable[web.Response]]
 
 
-def _at_any_node(handler: Handler[B]) -> Handler[B]:
-    """Let the other bridges respond if this one has no chat with the thread: CXone knows one URL for all of them."""
+def _at_any_node(seconds: float = FORWARD_SECONDS) -> Callable[[Handler[B]], Handler[B]]:
+    """Let the other bridges respond if this one has no chat with the thread: CXone knows one URL for all of them.
 
-    @wraps(handler)
-    async def handle(context: RequestContext[Empty, B]) -> web.Response:
-        try:
-            return await handler(context)
-        except (NotFound, BoxNotReady):
-            elsewhere = await response_of_others(context.deps, context.request)
-            if elsewhere is None:
-                raise
-            return elsewhere
+    Each may take `seconds`. If one took a message later than that, CXone would show it as not sent.
+    """
 
-    return handle
+    def decorate(handler: Handler[B]) -> Handler[B]:
+        @wraps(handler)
+        async def handle(context: RequestContext[Empty, B]) -> web.Response:
+            try:
+                return await handler(context)
+            except (NotFound, BoxNotReady):
+                elsewhere = await response_of_others(context.deps, context.request, seconds)
+                if elsewhere is None:
+                    raise
+                return elsewhere
+
+        return handle
+
+    return decorate
 
 
-@_at_any_node
+@_at_any_node(_MESSAGE_SECONDS)
 async def take_outbound(context: RequestContext[Empty, OutboundMessage]) -> web.Response:
     """Take a message of the human agent; respond once it is stored."""
     thread_id, taken = await _take(context)
@@ -149,14 +157,14 @@ async def take_outbound(context: RequestContext[Empty, OutboundMessage]) -> web.
     )
 
 
-@_at_any_node
+@_at_any_node(_MESSAGE_SECONDS)
 async def take_post(context: RequestContext[Empty, OutboundMessage]) -> web.Response:
     """Take a message of the human agent in the older form, which CXone uses without "DFO 3.0 Outbound API"."""
     _, taken = await _take(context)
     return json_response(PostAccepted(idOnExternalPlatform=taken.id))
 
 
-@_at_any_node
+@_at_any_node()
 async def take_sender_action(context: RequestContext[Empty, SenderAction]) -> web.Response:
     """Pass on that the human agent types."""
     box = _authorized_box(context)
@@ -166,7 +174,7 @@ async def take_sender_action(context: RequestContext[Empty, SenderAction]) -> we
     return web.Response(status=204)
 
 
-@_at_any_node
+@_at_any_node()
 async def release_thread(context: RequestContext[Empty, Empty]) -> web.Response:
     """End a chat: a Studio script calls this when the human agent has closed the contact."""
     if not _authorized_box(context).release(context.request.match_info["thread_id"]):

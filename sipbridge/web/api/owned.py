@@ -6,9 +6,12 @@ What has ended needs none either.
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from aiohttp import web
 
 from sipbridge.calls.model import CallState
+from sipbridge.http import Response
 from sipbridge.web.deps import WebDeps
 from sipbridge.web.server.errors import BoxNotReady, OwnerUnavailable
 from sipbridge.web.server.forwarding import Forwarder, passed_back
@@ -30,20 +33,25 @@ async def response_of_owner(
     return None
 
 
-async def response_of_others(deps: WebDeps, request: web.Request) -> web.Response | None:
+async def response_of_others(deps: WebDeps, request: web.Request, seconds: float) -> web.Response | None:
     """Return the response of the other node that has what the path names; None if none has it.
 
-    Raises `BoxNotReady` if a node that may have it does not respond.
+    Another node's refusal counts only if none succeeds: a node that recovers its chats may have it, but does not know.
+    Raises `BoxNotReady` if a node that may have it does not respond within `seconds`.
     """
     if deps.forwarder is None or deps.forwarder.was_forwarded(request):
         return None
-    responses = await deps.forwarder.ask_others(request)
+    responses = await deps.forwarder.ask_others(request, seconds=seconds, is_last=_is_success)
     for response in responses:
-        if response is not None and response.status != 404:  # noqa: PLR2004 (Not Found)
+        if response is not None and response.status != HTTPStatus.NOT_FOUND:
             return passed_back(response)
     if None in responses:
         raise BoxNotReady("a bridge that may have the chat does not respond; try again in a moment")
     return None
+
+
+def _is_success(response: Response) -> bool:
+    return response.status < HTTPStatus.MULTIPLE_CHOICES
 
 
 async def _of_call(

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from sipbridge.aio import independent_task, wait_any
 from sipbridge.errors import BadRequest, HttpError, StoreError
 from sipbridge.http import HttpClient, Response
 from sipbridge.http.node_headers import FORWARDED
@@ -20,7 +21,7 @@ from sipbridge.web.nodes import Nodes, OtherNode
 from sipbridge.web.server.auth import KEY_HEADER
 from sipbridge.web.server.errors import OwnerUnavailable
 
-FORWARD_SECONDS = 2.0
+FORWARD_SECONDS = 2.0  # for a response of another node, which waits for its store at most
 MAX_RESPONSE_BYTES = 16_000_000  # a call with its whole transcript
 _PASSED_ON = (KEY_HEADER, "Authorization", "Content-Type")
 _KEPT = (b"content-type", b"retry-after")
@@ -62,20 +63,48 @@ class Forwarder:
             return None  # this node may know the call from its backlog
         if owner is None:
             return None
-        return passed_back(await self._send_on(request, owner))
+        return passed_back(await self._send_on(request, owner, FORWARD_SECONDS))
 
-    async def ask_others(self, request: web.Request) -> list[Response | None]:
-        """Send a request on to all other nodes at once; return their responses, None of each that has none."""
+    async def ask_others(
+        self,
+        request: web.Request,
+        *,
+        seconds: float = FORWARD_SECONDS,
+        is_last: Callable[[Response], bool] = lambda _: False,
+    ) -> list[Response | None]:
+        """Send a request on to all other nodes at once; return their responses, None of each that has none.
 
-        async def ask(node: OtherNode) -> Response | None:
-            try:
-                return await self._send_on(request, node)
-            except OwnerUnavailable:
-                return None
+        A node has none if it does not respond within `seconds`, or loses its lease meanwhile. The others are not waited
+        for after a response that `is_last`: it is the only one then.
+        """
+        asking = [independent_task(self._ask(request, node, seconds)) for node in self.nodes.others()]
+        try:
+            for earliest in asyncio.as_completed(asking):
+                response = await earliest
+                if response is not None and is_last(response):
+                    return [response]
+            return [each.result() for each in asking]
+        finally:
+            for each in asking:
+                each.cancel()
 
-        return await asyncio.gather(*map(ask, self.nodes.others()))
+    async def _ask(self, request: web.Request, node: OtherNode, seconds: float) -> Response | None:
+        sending = independent_task(self._send_on(request, node, seconds))
+        try:
+            while not sending.done():
+                await wait_any(sending, timeout=FORWARD_SECONDS)
+                if not sending.done() and not self._has_lease(node):
+                    return None
+            return sending.result()
+        except OwnerUnavailable:
+            return None
+        finally:
+            sending.cancel()
 
-    async def _send_on(self, request: web.Request, node: OtherNode) -> Response:
+    def _has_lease(self, node: OtherNode) -> bool:
+        return any(each.has_lease for each in self.nodes.others() if each.epoch == node.epoch)
+
+    async def _send_on(self, request: web.Request, node: OtherNode, seconds: float) -> Response:
         if not node.has_lease:
             raise OwnerUnavailable(_GONE)
         self.nodes.count_forward()
@@ -88,7 +117,7 @@ class Forwarder:
                 f"{node.url}{request.path_qs}",
                 headers=headers,
                 body=await request.read(),
-                seconds=FORWARD_SECONDS,
+                seconds=seconds,
                 max_bytes=MAX_RESPONSE_BYTES,
             )
         except HttpError:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sipbridge.chats.ports import BOX_SECONDS, BoxMessage
+from sipbridge.dns import Resolver
 from sipbridge.errors import HttpNotReached
-from sipbridge.http import Response
+from sipbridge.http import HttpClient, Response
 from sipbridge.http.node_headers import FORWARDED
 from sipbridge.web import Forwarder, OtherNode, make_app, start_web
-from sipbridge.web.server import guesses
+from sipbridge.web.server import forwarding, guesses
+from sipbridge.web.server.forwarding import FORWARD_SECONDS
 from sipbridge.web.server.slots import MAX_GUESTS_PER_SOURCE
-from tests.fakes.channel_box import CREDENTIALS, SECONDS, THREAD, TOKEN
+from tests.fakes.channel_box import CREDENTIALS, SECONDS, THREAD, TOKEN, FakeBox
 from tests.web.chats import BOX, ChatBridge, chat_bridge
 from tests.web.fakes import FakeChats
 
@@ -223,13 +227,20 @@ async def test_a_token_works_for_its_own_box_only(bridge: ChatBridge) -> None:
     assert [len(box.taken) for box in chats.boxes.values()] == [1] * len(chats.boxes)
 
 
+LATE = Response(200, {}, b'"late"')
+
+
 class Others:
-    """The other bridges, as this one reaches them, and what they respond."""
+    """The other bridges, as this one reaches them, and what they respond: None if they cannot be reached.
+
+    One that is to respond `LATE` does not. `limits` has the time that each request may take.
+    """
 
     epoch = "epoch-of-this-node"
 
     def __init__(self, *responses: Response | None) -> None:
         self.requests: list[tuple[str, Mapping[str, str], bytes]] = []
+        self.limits: list[float] = []
         self._responses = responses
 
     def sign(self, *parts: str) -> str:
@@ -242,12 +253,15 @@ class Others:
         return [OtherNode(f"epoch-{n}", f"http://node-{n}", has_lease=True) for n in range(len(self._responses))]
 
     async def request(
-        self, _method: str, url: str, *, headers: Mapping[str, str], body: bytes, **_: object
+        self, _method: str, url: str, *, headers: Mapping[str, str], body: bytes, seconds: float, **_: object
     ) -> Response:
         self.requests.append((url, headers, body))
+        self.limits.append(seconds)
         response = self._responses[int(url.removeprefix("http://node-")[0])]
         if response is None:
             raise HttpNotReached("no connection")
+        if response is LATE:
+            await asyncio.Event().wait()
         return response
 
 
@@ -259,8 +273,18 @@ class Others:
         ([Response(503, {}, b""), Response(404, {}, b"")], 503),
         ([None, Response(404, {}, b"")], 503),
         ([None, Response(200, {}, b"{}")], 200),
+        ([Response(503, {}, b""), Response(200, {}, b"{}")], 200),
+        ([LATE, Response(200, {}, b"{}")], 200),
     ],
-    ids=["another-has-it", "none-has-it", "another-recovers-it", "one-is-away", "one-is-away-another-has-it"],
+    ids=[
+        "another-has-it",
+        "none-has-it",
+        "another-recovers-it",
+        "one-is-away",
+        "one-is-away-another-has-it",
+        "one-recovers-another-has-it",
+        "one-is-late-another-has-it",
+    ],
 )
 async def test_a_thread_of_another_bridge_is_looked_for_there(
     bridge: ChatBridge, responses: list[Response | None], status: int
@@ -284,3 +308,74 @@ async def test_a_thread_of_another_bridge_is_looked_for_there(
         assert response.status == 404, "it goes no further"
     assert len(others.requests) == 2
     await runner.cleanup()
+
+
+async def test_another_bridge_has_the_time_to_store_a_message_but_not_for_what_it_only_notes(
+    bridge: ChatBridge,
+) -> None:
+    others: Any = Others(Response(404, {}, b""))
+    deps = replace(bridge.deps(), nodes=others, forwarder=Forwarder(others, others))
+    runner, (host, port) = await start_web(make_app(deps), "127.0.0.1", 0)
+    bridge.base = f"http://{host}:{port}"
+    elsewhere = {**MESSAGE, "thread": {"idOnExternalPlatform": "another"}}
+    for path in (OUTBOUND, POST):
+        await call(bridge, path, elsewhere)
+    await call(bridge, TYPING.replace(THREAD, "another"), {"senderAction": {"action": "isTypingOn"}})
+    await call(bridge, RELEASE.replace(THREAD, "another"))
+    of_messages, of_others = others.limits[:2], others.limits[2:]
+    assert min(of_messages) > BOX_SECONDS
+    assert of_others == [FORWARD_SECONDS] * 2
+    await runner.cleanup()
+
+
+class SlowBox(FakeBox):
+    """A box that stores a message once `stored` is set, as while it fetches a file."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stored = asyncio.Event()
+
+    async def take_message(self, thread_id: str, body: Mapping[str, Any]) -> BoxMessage | None:
+        await self.stored.wait()
+        return await super().take_message(thread_id, body)
+
+
+class OtherBridge(Others):
+    """One other bridge, at `base`; `when_asked` gets how often the nodes were asked for."""
+
+    def __init__(self, base: str, when_asked: Callable[[int], None]) -> None:
+        super().__init__()
+        self.has_lease = True
+        self._base = base
+        self._asked = 0
+        self._when_asked = when_asked
+
+    def others(self) -> list[OtherNode]:
+        self._asked += 1
+        self._when_asked(self._asked)
+        return [OtherNode("epoch-0", self._base, has_lease=self.has_lease)]
+
+
+@pytest.mark.parametrize(("keeps_lease", "status", "taken"), [(True, 200, 1), (False, 503, 0)])
+async def test_a_slow_bridge_is_waited_for_as_long_as_it_has_its_lease(
+    bridge: ChatBridge, monkeypatch: pytest.MonkeyPatch, *, keeps_lease: bool, status: int, taken: int
+) -> None:
+    monkeypatch.setattr(forwarding, "FORWARD_SECONDS", 0.02)
+    slow, empty = SlowBox(), FakeBox(thread="of-no-chat")
+
+    def on_asked(times: int) -> None:
+        if times == 4 and keeps_lease:
+            slow.stored.set()
+        nodes.has_lease = times < 4 or keeps_lease
+
+    nodes: Any = OtherBridge(bridge.base, on_asked)
+    bridge.find_box = lambda *_: slow
+    chats = replace(bridge.chats, box=lambda *_: empty)
+    async with HttpClient(Resolver(time.monotonic)) as http, asyncio.timeout(10):
+        deps = replace(bridge.deps(), chats=chats, nodes=nodes, forwarder=Forwarder(http, nodes))
+        runner, (host, port) = await start_web(make_app(deps), "127.0.0.1", 0)
+        bridge.base = f"http://{host}:{port}"
+        assert (await call(bridge, OUTBOUND, MESSAGE))[0] == status
+        assert len(slow.taken) == taken
+        await runner.cleanup()
+    slow.stored.set()

@@ -13,7 +13,7 @@ import jwt
 
 from sipbridge.chats.happenings import AgentTyping
 from sipbridge.chats.model import MAX_TEXT_CHARACTERS, ChatRecord
-from sipbridge.chats.ports import Availability, BoxMessage, Report
+from sipbridge.chats.ports import BOX_SECONDS, Availability, BoxMessage, Report
 from sipbridge.config import ByocChannelConfig
 from sipbridge.cxone.digital.byoc.parts import ByocParts
 from sipbridge.cxone.digital.byoc.session import ByocSession
@@ -21,7 +21,6 @@ from sipbridge.cxone.digital.byoc.session import ByocSession
 TOKEN_SECONDS = 3600
 # By how much the clocks of nodes may differ: no node takes the token of another for expired while CXone uses it.
 CLOCK_SECONDS = 2 * 3600
-STORE_SECONDS = 20.0  # for a message of the human agent to be stored; CXone waits for the response
 _ALGORITHM = "HS256"
 
 
@@ -77,12 +76,12 @@ class ByocChannel:
     async def take_message(self, thread_id: str, body: Mapping[str, Any]) -> BoxMessage | None:
         """Take a message of the human agent; return it once it is stored. None if no live chat has the thread.
 
-        Raises `TimeoutError`, and `HttpWithheld` if another node may have the chat.
+        Raises `TimeoutError` after `BOX_SECONDS`, and `HttpWithheld` if another node may have the chat.
         """
         session = self._parts.threads.find(self._parts.key, thread_id)
         if session is None:
             return None
-        async with asyncio.timeout(STORE_SECONDS):
+        async with asyncio.timeout(BOX_SECONDS):
             return await session.take(dict(body))
 
     def show_typing(self, thread_id: str, *, on: bool) -> bool:
