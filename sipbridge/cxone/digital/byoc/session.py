@@ -59,6 +59,7 @@ class ByocSession:
         show, may_show = weakly(self._show_typing), weakly(self._may_show_typing)
         self._typing = Typing(show, parts.background.start, self._fault, may_show)
         self._posted_ids: set[str] = set()  # messages that CXone may have
+        self._is_ending = False  # a message behind the close would open another contact
         if self._contact_id:
             self._is_open.set()
 
@@ -194,6 +195,8 @@ class ByocSession:
             FIRST_PAUSE_SECONDS,
         )
         while True:
+            if self._is_ending:
+                return DeliveryStatus.UNKNOWN if self.may_have(message) else DeliveryStatus.FAILED, "chat_ended"
             asked = 0.0
             try:
                 self._posted_ids.add(message.id)
@@ -273,6 +276,7 @@ class ByocSession:
             return
         closing = Outgoing(self._record.derived_id("closing"), closing_text, repeated=self._resumed)
         await say_last(self.send(closing))
+        self._is_ending = True
         if self._contact_id:
             # In the background, so that it goes on if the chat waits no longer.
             await asyncio.shield(self._parts.background.start(self._close(self._contact_id)))

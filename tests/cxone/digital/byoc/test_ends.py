@@ -167,6 +167,24 @@ async def test_the_contact_is_closed_even_if_the_closing_text_has_to_wait(
     await cxone.until(lambda: contact.status == "closed", "close")
 
 
+async def test_a_message_that_waited_opens_no_contact_behind_the_close(
+    bridge: Run, cxone: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sipbridge.chats.session.LAST_MESSAGES_SECONDS", 0.05)
+    monkeypatch.setattr(closing, "CLOSING_TEXT_SECONDS", 0.05)
+    monkeypatch.setattr(session, "MAX_PAUSE_SECONDS", 0.05)
+    contact = await bridge.joined()
+    cxone.fail("byoc_message", status=429, times=None)
+    cxone.fail("byoc_status", reset="after")  # so the close is repeated, after a pause
+    await bridge.say("too late", "m1")
+    await bridge.end()
+    await cxone.until(lambda: contact.status == "closed", "close")
+    cxone.state.clear_faults()
+    await bridge.ended()
+    assert await bridge.event("message_failed") == {"id": "m1", "delivery": "failed", "reason": "chat_ended"}
+    assert cxone.desk.conversations() == [contact]
+
+
 @pytest.mark.parametrize(("status", "delivery"), [(429, "failed"), (503, "unknown")])
 async def test_a_message_that_cxone_surely_has_not_taken_has_failed_when_the_chat_ends(
     bridge: Run, cxone: Site, status: int, delivery: str
