@@ -156,11 +156,14 @@ class BackgroundTasks:
     """Tasks whose results are not needed. asyncio itself references a running task only weakly."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     def start(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
         """Run a coroutine as a task and keep the task until it is done."""
-        task = asyncio.create_task(work)
+        return self.keep(asyncio.create_task(work))
+
+    def keep(self, task: asyncio.Task[T]) -> asyncio.Task[T]:
+        """Keep a task until it is done."""
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

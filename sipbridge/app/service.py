@@ -18,6 +18,7 @@ import click
 import uvloop
 
 from sipbridge import __version__, file_descriptors, thread_names, thread_priority
+from sipbridge.aio import independent_task
 from sipbridge.app.cluster_wiring import recover_own, start_cluster
 from sipbridge.app.health import HealthMonitor
 from sipbridge.app.preflight import find_all_warnings, read_config
@@ -162,9 +163,23 @@ class Service:
         self._stopping.set()
 
     async def reload(self) -> ReloadReport:
-        """Reload the configuration. Raises `ConfigError`; then nothing has changed."""
-        async with self._configuring:
-            return await self._reloader.reload()
+        """Reload the configuration. Raises `ConfigError`; then nothing has changed.
+
+        It goes on if its requester is cancelled, as by a client of the API that disconnects.
+        """
+        return await asyncio.shield(self._core.background.keep(independent_task(self._reload_and_log())))
+
+    async def _reload_and_log(self) -> ReloadReport:
+        try:
+            async with self._configuring:
+                return await self._reloader.reload()
+        except ConfigError as error:
+            for problem in error.problems:
+                logger.error("not reloaded: %s", problem, extra={"event": "config_refused"})  # noqa: TRY400 (no traceback: the line says it all)
+            raise
+        except Exception:
+            logger.exception("not reloaded", extra={"event": "internal_error"})
+            raise
 
     # ------------------------------------------------------------ node controls
 
@@ -191,16 +206,7 @@ class Service:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
     def _on_reload_signal(self) -> None:
-        self._core.background.start(self._reload_and_log())
-
-    async def _reload_and_log(self) -> None:
-        try:
-            await self.reload()
-        except ConfigError as error:
-            for problem in error.problems:
-                logger.error("not reloaded: %s", problem, extra={"event": "config_refused"})  # noqa: TRY400 (no traceback: the line says it all)
-        except Exception:
-            logger.exception("not reloaded", extra={"event": "internal_error"})
+        self._core.background.keep(independent_task(self._reload_and_log()))
 
     def _on_stop_signal(self) -> None:
         """Drain at the first signal, end all calls at the second. The first does not hasten a drain of the API."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -89,6 +90,25 @@ def test_a_reload_by_http_changes_keys_and_a_call_in_progress_keeps_its_own(own_
     assert own_site.bridge.project("acme", "waiting", "another-key").request(f"calls/{call_id}").status == 200
     call.wait_for_scenario()
     wait_for(lambda: call.project.request(f"calls/{call_id}").status == 401, "the end of the call and of its keys")
+
+
+@pytest.mark.parametrize(
+    ("added", "outcome", "logged"),
+    [("", "success", "configuration reloaded"), ("unheard_of: 1\n", "client_error", "unheard_of: is an unknown key")],
+)
+def test_a_reload_by_http_goes_on_without_its_client(own_site: Site, added: str, outcome: str, logged: str) -> None:
+    file, count = own_site.folder / "bridge.yaml", own_site.count()
+    written = file.read_text()
+    file.unlink()
+    os.mkfifo(file)  # the bridge reads it until its other end is closed
+    request = f"POST /v1/admin/reload HTTP/1.1\r\nHost: localhost\r\nX-Api-Key: {ADMIN_KEY}\r\n\r\n"
+    with connected(own_site, request.encode()):
+        pipe = file.open("w")  # returns when the bridge has opened it too
+    assert fetch(f"{own_site.bridge.http}/healthz").status == 200  # by then the bridge has seen the client go
+    with pipe:
+        pipe.write(f"{written}\n{added}")
+    assert count.grows_by(1, "sipbridge_config_reloads_total", result=outcome)
+    own_site.bridge.program.logged(logged)
 
 
 def admin(trunk: Site, name: str, method: str = "GET") -> Answer:
