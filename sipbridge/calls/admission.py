@@ -36,7 +36,7 @@ class Admitted:
 class Admission:
     """Admits or rejects new INVITEs, and implements `CallSlots`.
 
-    `admit` and `trusts` run on the SIP thread; the rest may run on any thread.
+    `admit` runs on the SIP thread; the rest may run on any thread.
     """
 
     def __init__(self, config: Config, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -51,7 +51,7 @@ class Admission:
         # Why the cluster takes no new calls at the moment.
         self.withheld: str | None = None
         self._overloaded_at = -_RECENT_SECONDS
-        self.trusts = lru_cache(maxsize=MAX_SOURCES)(self._trusts)
+        self._forget_sources()
 
     def use(self, version: CallContext) -> None:
         """Admit under this configuration version from the next INVITE on. Before the first, none is admitted."""
@@ -60,7 +60,7 @@ class Admission:
         if per_second != self._config.sip.max_calls_per_second:
             self._rates = RateLimiter(per_second, self._clock)
         self._config = config
-        self.trusts = lru_cache(maxsize=MAX_SOURCES)(self._trusts)
+        self._forget_sources()
         self._version = version
 
     def versions_in_use(self) -> set[CallContext]:
@@ -108,11 +108,18 @@ class Admission:
             # Another version replaced this one meanwhile, and may have found it unused.
             self.release(identity.call_id)
 
+    def trusts(self, source_address: str) -> bool:
+        """True if the address is in `sip.trusted_sources` of the version in use."""
+        return self._is_trusted(source_address)
+
     def release(self, call_id: str) -> None:
         """Free the slot of a call. May be called more than once."""
         self._active.pop(call_id, None)
 
-    def _trusts(self, source_address: str) -> bool:
+    def _forget_sources(self) -> None:
+        self._is_trusted = lru_cache(maxsize=MAX_SOURCES)(self._find_trust)
+
+    def _find_trust(self, source_address: str) -> bool:
         try:
             address = ipaddress.ip_address(source_address)
         except ValueError:

@@ -27,7 +27,7 @@ from sipbridge.sip.tls_files import TlsFiles
 from sipbridge.sip.user_agent import UserAgent, pjsip_version
 from sipbridge.telephony.credentials import Credentials
 from sipbridge.wav import Pcm
-from tests.calls.world import NUMBER, TOKEN, admission_of, make_config
+from tests.calls.world import NUMBER, TOKEN, admission_of, make_config, version_of
 from tests.fakes.pjsip import FakePjsip, FakeRequest
 from tests.fakes.pjsip_setup import FakeSetup
 from tests.harness.certificates import Authority, tls_settings
@@ -178,6 +178,21 @@ async def test_no_call_is_admitted_during_an_overload(world: World) -> None:
     await asyncio.sleep(PATIENCE_SECONDS + 0.05)
     second = await world.request(FakeRequest(INVITE, ticket=2))
     assert (first.status, second.status) == (0, 503)
+
+
+async def test_a_failed_tls_handshake_of_a_source_is_logged_once_a_reload_trusts_it(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def refuse(port: int) -> None:
+        world.pjsip.queue_event(pj.EventTlsRefused, number=port, text="192.0.2.77\nEnd of file (PJ_EEOF)")
+        await world.agent.caught_up()
+
+    caplog.set_level("INFO")
+    await refuse(5061)
+    world.admission.use(version_of(make_config(sip={"trusted_sources": ["192.0.2.0/24"]})))
+    await refuse(5062)
+    messages = [record.getMessage() for record in caplog.records]
+    assert messages == ["inbound TLS from 192.0.2.77, port 5062, failed: the peer closed the connection"]
 
 
 # -------------------------------------------------------------------- outgoing legs
