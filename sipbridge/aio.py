@@ -44,25 +44,36 @@ async def wait_any(*awaited: asyncio.Future[Any], timeout: float | None = None) 
 class interrupt_on:  # noqa: N801 (used like a verb, as contextlib.suppress)
     """`async with interrupt_on(done, error):` runs its body in this task, and raises `error` as soon as `done` is done.
 
-    It works like `asyncio.timeout`: the body is cancelled, and the cancellation becomes the error. With a `timeout` in
-    seconds it raises `TimeoutError` after that time, for less than an `asyncio.timeout` beside it would cost.
+    It works like `asyncio.timeout`: the body is cancelled, and the cancellation becomes the error. With a second future
+    in `also`, it does so if either is done. With a `timeout` in seconds it raises `TimeoutError` after that time. Both
+    cost less than another context manager beside it would.
     """
 
-    def __init__(self, done: asyncio.Future[Any], error: Exception, *, timeout: float | None = None) -> None:
+    def __init__(
+        self,
+        done: asyncio.Future[Any],
+        error: Exception,
+        *,
+        also: asyncio.Future[Any] | None = None,
+        timeout: float | None = None,
+    ) -> None:
         self._done = done
+        self._also = also
         self._error = error
         self._timeout = timeout
         self._timer: asyncio.TimerHandle | None = None
         self._interrupted = False
 
     async def __aenter__(self) -> Self:
-        if self._done.done():
+        if self._done.done() or (self._also is not None and self._also.done()):
             raise self._error
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("interrupt_on needs a task")
         self._task: asyncio.Task[Any] | None = task
         self._done.add_done_callback(self._interrupt)
+        if self._also is not None:
+            self._also.add_done_callback(self._interrupt)
         if self._timeout is not None:
             self._timer = self._done.get_loop().call_later(self._timeout, self._time_out)
         return self
@@ -72,6 +83,8 @@ class interrupt_on:  # noqa: N801 (used like a verb, as contextlib.suppress)
     ) -> None:
         task, self._task = self._task, None
         self._done.remove_done_callback(self._interrupt)
+        if self._also is not None:
+            self._also.remove_done_callback(self._interrupt)
         if self._timer is not None:
             self._timer.cancel()
         if not self._interrupted or task is None:

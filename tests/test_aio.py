@@ -167,6 +167,36 @@ async def test_if_the_future_is_already_done_the_body_never_begins() -> None:
     assert await _no_cancellation_is_pending()
 
 
+async def test_a_body_is_interrupted_if_the_second_future_is_done() -> None:
+    done, also = _future(), _future()
+    asyncio.get_running_loop().call_soon(also.set_result, None)
+    with pytest.raises(Interrupted):
+        async with interrupt_on(done, Interrupted(), also=also):
+            await asyncio.Event().wait()
+    assert await _no_cancellation_is_pending()
+    with pytest.raises(Interrupted):
+        async with interrupt_on(done, Interrupted(), also=also):
+            raise AssertionError("the body begins")
+
+
+async def test_two_futures_interrupt_a_body_once() -> None:
+    done, also = _future(), _future()
+    for future in (done, also):
+        asyncio.get_running_loop().call_soon(future.set_result, None)
+    with pytest.raises(Interrupted):
+        async with interrupt_on(done, Interrupted(), also=also):
+            await asyncio.Event().wait()
+    assert await _no_cancellation_is_pending()
+
+
+async def test_a_body_that_ends_first_is_not_interrupted_by_the_second_future() -> None:
+    also = _future()
+    async with interrupt_on(_future(), Interrupted(), also=also):
+        await asyncio.sleep(0)
+    also.set_result(None)
+    assert await _no_cancellation_is_pending()
+
+
 async def test_a_failed_future_interrupts_too() -> None:
     done = _future()
     asyncio.get_running_loop().call_soon(done.set_exception, ValueError("why is not asked"))

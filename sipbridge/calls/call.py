@@ -150,12 +150,14 @@ class Call:
             return INTERNAL_ERROR
         return read_leg_end(self.leg.ended.result())
 
-    def unless_ended(self, *, timeout: float | None = None) -> interrupt_on:
+    def unless_ended(self, *, or_decided: bool = False, timeout: float | None = None) -> interrupt_on:
         """`async with call.unless_ended():` interrupts its body with `LegEnded` when the caller's leg ends.
 
-        After `timeout` seconds it does so with `TimeoutError`.
+        With `or_decided` it also does so when the end of the conversation is decided. After `timeout` seconds it does
+        so with `TimeoutError`.
         """
-        return interrupt_on(self.leg.ended, LegEnded("the caller has hung up"), timeout=timeout)
+        also = self.decided if or_decided else None
+        return interrupt_on(self.leg.ended, LegEnded("the call has ended"), also=also, timeout=timeout)
 
     async def store(self, *, urgent: bool = True) -> bool:
         """Write the record; return False if that failed or took too long, as no call waits for its store.

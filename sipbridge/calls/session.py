@@ -21,22 +21,19 @@ from sipbridge.calls.endings import (
     Ending,
 )
 from sipbridge.calls.events import (
-    AgentConnected,
-    CallAnswered,
     CallEnded,
     CallStarted,
     ContactShared,
-    InviteAnswered,
-    StoreFailed,
 )
 from sipbridge.calls.handoff import cut_short, end_conversation, hand_off
-from sipbridge.calls.leg_end import ended_by, hang_up, watch_leg
+from sipbridge.calls.leg_end import ended_by, hang_up
 from sipbridge.calls.media_timeout import MediaWatch
 from sipbridge.calls.model import CallState, LegEnd
-from sipbridge.calls.outcomes import CONNECTED, HandoffReason
-from sipbridge.errors import AgentLost, AgentUnavailable, HandoffConflict, HandoffInvalid, LegEnded, NodeTakenOver
+from sipbridge.calls.outcomes import HandoffReason
+from sipbridge.calls.setup import answer, connect_agent, emit_response, reject
+from sipbridge.errors import AgentLost, AgentUnavailable, HandoffConflict, HandoffInvalid, LegEnded
 from sipbridge.handoffs.destinations import HandoffPlan
-from sipbridge.handoffs.outcome import Outcome, Result
+from sipbridge.handoffs.outcome import Outcome
 from sipbridge.handoffs.request import HandoffRequest
 from sipbridge.telephony.sip_status import SipStatus
 
@@ -50,11 +47,13 @@ async def run_call(call: Call) -> None:
         call.emit(CallStarted(call.record))
         if call.context.registry.others_of_contact(call.record.call_id):
             call.emit(ContactShared(call.record))
-        await _connect_agent(call)
-        if call.conversation is None and call.project_config.on_agent_failure == "reject":
+        await connect_agent(call)
+        if call.decided.done():
+            outcome = await reject(call)
+        elif call.conversation is None and call.project_config.on_agent_failure == "reject":
             await hang_up(call, AgentUnavailable.sip_status)
             outcome = AGENT_UNAVAILABLE.outcome
-        elif await _answer(call):
+        elif await answer(call):
             outcome = await _serve(call)
         else:
             outcome = TAKEN_OVER.outcome
@@ -73,47 +72,6 @@ async def run_call(call: Call) -> None:
         await call.hold_audio.stop()
         await call.release_agent()
     await _end(call, outcome)
-
-
-async def _connect_agent(call: Call) -> None:
-    """Connect the agent while the caller waits. If that fails there is no conversation. Raises `LegEnded`."""
-    agent_type = call.project_config.agent.type
-    try:
-        async with call.unless_ended():
-            call.conversation = await call.agent.connect(call.identity, call.leg)
-    except AgentUnavailable as error:
-        call.emit(AgentConnected(call.record, agent_type, Outcome(Result.UPSTREAM_ERROR, error.reason)))
-        logger.warning("no agent: %s", error, extra={"event": "agent_unavailable", **call.log_fields})
-        return
-    call.emit(AgentConnected(call.record, agent_type, CONNECTED))
-
-
-async def _answer(call: Call) -> bool:
-    """Answer the caller. The journal has the call before that, so that the next start recovers it after a crash.
-
-    Return False if the caller was rejected instead, for the trunk to try another node: this one was taken over.
-    """
-    journal = call.context.journal
-    try:
-        # A Signal of the contact that is sent from now on writes itself that it withholds the one of this call.
-        withheld = call.context.registry.is_signalled(call.record.call_id)
-        is_journalled = await journal.begin(call.record, call.identity.headers, withheld=withheld)
-    except NodeTakenOver as refusal:
-        watch_leg(call)  # the journal has begun: after a crash, this caller must not be recovered beside the next node
-        await hang_up(call, refusal.sip_status, {"Retry-After": str(refusal.retry_after_seconds)})
-        return False
-    if not is_journalled:
-        # The call goes on: only a crash would cost it more.
-        call.emit(StoreFailed(call.record, "the call could not be journalled"))
-    watch_leg(call)
-    # CXone's Studio reads X- headers of the first INVITE's 2xx and of no other message of ours.
-    setup_seconds = await call.leg.answer({"X-Sipbridge-Call-Id": call.record.call_id})
-    answered_at = call.timestamp()
-    call.update(state=CallState.TALKING, answered_at=answered_at)
-    journal.answered(call.record.call_id, answered_at)
-    _emit_response(call, SipStatus.OK, "answered")
-    call.emit(CallAnswered(call.record, setup_seconds))
-    return True
 
 
 async def _serve(call: Call) -> Outcome:
@@ -260,22 +218,7 @@ def _close_record(call: Call, outcome: Outcome, leg_end: LegEnd) -> None:
         reason=outcome.reason,
     )
     if call.record.answered_at is None:
-        _emit_response(call, _final_response(leg_end), outcome.reason)
-
-
-def _emit_response(call: Call, sip_status: int, reason: str) -> None:
-    record = call.record
-    call.emit(
-        InviteAnswered(
-            sip_status,
-            reason,
-            record.sip_call_id,
-            call.source_address,
-            record.call_id,
-            client=record.client,
-            project=record.project,
-        )
-    )
+        emit_response(call, _final_response(leg_end), outcome.reason)
 
 
 def _final_response(leg_end: LegEnd) -> int:

@@ -284,15 +284,17 @@ async def test_cxones_bye_after_an_accepted_signal_is_not_delayed() -> None:
 # ---------------------------------------------------------------- memory
 
 
-@pytest.mark.parametrize("end", ["caller", "agent", "handoff", "cut off"])
+@pytest.mark.parametrize("end", ["rejected", "caller", "agent", "handoff", "cut off"])
 async def test_an_ended_call_is_freed_without_the_garbage_collector(end: str) -> None:
     """The garbage collector runs seldom, and a call keeps its configuration version in memory."""
     world = World()
     gc.collect()
     gc.disable()
     try:
-        await world.start_conversation()
-        if end == "caller":
+        await (world.ring() if end == "rejected" else world.start_conversation())
+        if end == "rejected":
+            world.call.request_hangup()
+        elif end == "caller":
             world.leg.far_end_hangs_up()
         elif end == "agent":
             world.conversation.ends()

@@ -98,6 +98,49 @@ async def test_a_caller_of_a_node_that_was_taken_over_gets_503() -> None:
     assert not world.observer.of(CallAnswered)
 
 
+async def test_the_api_may_hang_up_a_call_that_still_rings() -> None:
+    world = World()
+    await world.ring()
+    world.call.request_hangup()
+    record = await world.finish()
+    assert world.leg.hang_ups == [480]
+    assert _invite_answer(world) == (480, "hung_up_by_api")
+    assert (record.result, record.reason, record.ended_by) == (Result.SUCCESS, "hung_up_by_api", "api")
+    assert record.answered_at is None
+    assert not world.centre.signals
+    assert not world.observer.of(AgentConnected)
+
+
+async def test_a_call_that_still_rings_on_a_node_that_was_taken_over_gets_503() -> None:
+    world = World()
+    await world.ring()
+    world.call.yield_to_rescuer()
+    record = await world.finish()
+    assert (world.leg.hang_ups, world.leg.hang_up_headers) == ([503], {"Retry-After": "5"})
+    assert _invite_answer(world) == (503, "taken_over")
+    assert (record.result, record.reason, record.ended_by) == (Result.SERVER_ERROR, "taken_over", "bridge")
+    assert not world.centre.signals
+
+
+async def test_a_call_that_is_ended_as_its_agent_connects_is_not_answered() -> None:
+    world = World()
+    world.journal.when("agent.connect", world.call.request_hangup)
+    world.begin()
+    await world.finish()
+    assert _invite_answer(world) == (480, "hung_up_by_api")
+    assert not world.observer.of(CallAnswered)
+
+
+async def test_a_caller_who_gives_up_before_the_rejection_has_cancelled() -> None:
+    world = World()
+    await world.ring()
+    world.call.request_hangup()
+    world.leg.far_end_hangs_up()
+    record = await world.finish()
+    assert _invite_answer(world) == (487, "cancelled")
+    assert (record.reason, record.ended_by) == ("cancelled", "caller")
+
+
 async def test_a_caller_who_gives_up_before_the_answer_gets_487() -> None:
     world = World()
     world.journal.when("agent.connect", world.leg.far_end_hangs_up)
@@ -112,9 +155,7 @@ async def test_a_caller_who_gives_up_before_the_answer_gets_487() -> None:
 
 async def test_a_caller_who_gives_up_does_not_wait_for_the_agent() -> None:
     world = World()
-    world.journal.hold("agent.connect")
-    world.begin()
-    await world.journal.until("agent.connect")
+    await world.ring()
     world.leg.far_end_hangs_up()
     await world.finish()
 

@@ -182,6 +182,12 @@ class World:
         """Start the call."""
         self.task = asyncio.create_task(run_call(self.call))
 
+    async def ring(self) -> None:
+        """Start the call, and return while its agent does not answer."""
+        self.journal.hold("agent.connect")
+        self.begin()
+        await self.journal.until("agent.connect")
+
     async def start_conversation(self) -> None:
         """Start the call, and return when the conversation has begun."""
         self.begin()

@@ -8,8 +8,11 @@ from contextlib import suppress
 import pytest
 
 from sipbridge.agents.presence import TRIAL_SECONDS
+from tests.harness.settings import key
+from tests.harness.waiting import wait_for
 
 from .agent_site import AgentSite, requests
+from .contact_call import ContactCall
 
 UNRESPONSIVE_SECONDS = 3
 # An agent that sends audio: some of it has arrived.
@@ -146,6 +149,26 @@ def test_a_caller_that_cancels_while_the_agent_rings_leaves_no_call_at_the_agent
     assert (record["ended_by"], record["reason"]) == ("caller", "cancelled")
     assert call.signals() == []
     assert count.grows_by(1, "sipbridge_invites_total", code="487")
+
+
+def test_the_api_may_hang_up_a_call_whose_agent_rings(sip: AgentSite) -> None:
+    count = sip.trunk.count()
+    agent = sip.agent("agent_rings")
+    project = sip.trunk.bridge.project("acme", "bot", key("bot"))
+    with ContactCall(sip.trunk, "bot") as call:
+        call.invite()
+        wait_for(lambda: agent.received("INVITE"), "the INVITE to the agent")
+        [ringing] = project.calls(call.contact.id)
+        assert ringing["state"] == "ringing"
+        assert project.request(f"calls/{ringing['id']}/hangup", "POST").status == 202
+        assert call.wait_for_answer() == 480
+        call.acknowledge()
+        record = call.record()
+    agent.check()
+    assert (record["result"], record["reason"], record["ended_by"]) == ("success", "hung_up_by_api", "api")
+    assert record["answered_at"] is None
+    assert sip.trunk.cxone.signals(call.contact.id) == []
+    assert count.grows_by(1, "sipbridge_invites_total", code="480")
 
 
 # ------------------------------------------------------------ during the call

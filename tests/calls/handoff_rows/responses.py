@@ -8,6 +8,7 @@ from typing import NamedTuple
 from sipbridge import errors
 from sipbridge.calls.endings import (
     CANCELLED,
+    HUNG_UP_BY_API,
     INTERNAL_ERROR,
 )
 from tests.calls.handoff_rows.cells import code
@@ -122,6 +123,12 @@ RESPONSES = (
         (errors.AgentUnavailable,),
         "the agent was not reached and the project has `on_agent_failure: reject`",
         "read the reason in the log line `no agent`",
+    ),
+    OtherResponse(
+        480,
+        HUNG_UP_BY_API.reason,
+        "`POST calls/{call_id}/hangup` while the caller heard ringing",
+        "nothing",
     ),
     Rejection(
         (errors.NodeTakenOver,),

@@ -173,7 +173,7 @@ CALL_ENDINGS = (
     ),
     EndingRow(
         HUNG_UP_BY_API,
-        "`POST calls/{call_id}/hangup`: the same",
+        "`POST calls/{call_id}/hangup`: the same, or 480 without a Signal to a caller who was not answered yet",
     ),
     EndingRow(
         MEDIA_TIMEOUT,
