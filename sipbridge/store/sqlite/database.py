@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 
 from sipbridge.errors import StartupError
 from sipbridge.store.sqlite.lock import FileLock
+from sipbridge.store.sqlite.rescue import Progress, Rescue
 from sipbridge.store.sqlite.schema import Schema, connect_reader, connect_writer
 
 logger = logging.getLogger(__name__)
@@ -21,21 +21,6 @@ BUSY_SECONDS = 1.0  # how long a put waits for another process that locks the fi
 SUFFIXES = ("", "-wal", "-shm")
 
 Identity = tuple[tuple[int, int] | None, ...]
-
-
-class Rescue(Protocol):
-    """The copy of an abandoned file into the new one. `carried` counts the records copied so far."""
-
-    carried: int
-
-    def step(self, target: sqlite3.Connection) -> bool:
-        """Copy some records, inside a transaction; return True if there may be more.
-
-        Raises `sqlite3.Error` for errors of the target only.
-        """
-
-    def close(self) -> None:
-        """Close the abandoned file."""
 
 
 class Damaged(sqlite3.DatabaseError):
@@ -58,6 +43,7 @@ class Database:
         self._start_rescue = start_rescue
         self.generation = 0
         self._rescues: deque[Rescue] = deque()
+        self._progress = Progress()  # of the first rescue
         self._log_holds_erased = False
         try:
             self.connection = self._connect()
@@ -144,16 +130,18 @@ class Database:
                 raise Damaged(finding)
 
     def rescue(self) -> bool:
-        """Copy some rows from abandoned files; return True if there may be more."""
+        """Copy some rows from abandoned files; return True if there may be more. After an error, call it again."""
         if not self._rescues:
             return False
-        rescue = self._rescues[0]
         with self.transaction() as connection:
-            more = rescue.step(connection)
-        if not more:
+            progress = self._rescues[0].step(connection, self._progress)
+        # Not before the commit: on a full disk that is what fails, and it takes the rows back.
+        self._progress = progress
+        if progress.is_done:
+            self._progress = Progress()
             self._rescues.popleft().close()
             text = "records copied into the new database: %d"
-            logger.warning(text, rescue.carried, extra={"event": "store_carried_over", "records": rescue.carried})
+            logger.warning(text, progress.carried, extra={"event": "store_carried_over", "records": progress.carried})
         return bool(self._rescues)
 
     def rescue_all(self) -> None:
