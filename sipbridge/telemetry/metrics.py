@@ -79,6 +79,7 @@ class Metrics(SelectiveObserver):
         self._label_guard = LabelGuard()
         self._active = Gauge("sipbridge_calls_active", "Calls in progress.", registry=registry)
         self._draining = Gauge("sipbridge_draining", "1 while no new calls are taken.", registry=registry)
+        self._ready = Gauge("sipbridge_ready", "1 while a new call would be admitted.", registry=registry)
         self._lag = Gauge(
             "sipbridge_sip_thread_lag_seconds", "Delay of a command to the SIP thread.", registry=registry
         )
@@ -159,12 +160,18 @@ class Metrics(SelectiveObserver):
             }
         )
 
-    def set_sip_thread_lag(self, seconds: float) -> None:
-        """Set the delay of the last command to the SIP thread."""
-        self._lag.set(seconds)
+    # What the following functions are given is called for each page, on the thread that makes it.
+
+    def show_ready(self, ready: Callable[[], bool]) -> None:
+        """Show what `ready` returns: true if a new call would be admitted."""
+        self._ready.set_function(ready)
+
+    def show_sip_thread_lag(self, seconds: Callable[[], float]) -> None:
+        """Show what `seconds` returns as the delay of a command to the SIP thread."""
+        self._lag.set_function(seconds)
 
     def show_event_loop_tasks(self, count: Callable[[], int]) -> None:
-        """Show what `count` returns as the number of tasks. It is called for each page, on the thread that makes it."""
+        """Show what `count` returns as the number of tasks."""
         self._tasks.set_function(count)
 
     def set_pjsip_pools_in_use(self, pools: int) -> None:

@@ -24,6 +24,8 @@ class FakeUserAgent:
     shortage: str | None = None
 
     def __init__(self) -> None:
+        self.responding = asyncio.Event()
+        self.responding.set()
         self.checks = 0
         self.checked_thrice = asyncio.Event()
 
@@ -31,6 +33,7 @@ class FakeUserAgent:
         self.checks += 1
         if self.checks == 3:
             self.checked_thrice.set()
+        await self.responding.wait()
         return 0.25, self.shortage
 
     def pools_in_use(self) -> int:
@@ -61,14 +64,23 @@ class World:
     """A monitor, and everything that it publishes to."""
 
     def __init__(self) -> None:
+        self.now = 1000.0
         self.user_agent = FakeUserAgent()
-        self.readiness = Readiness(Admission(make_config()))
+        self.readiness = Readiness(Admission(make_config()), clock=lambda: self.now)
         self.metrics = Metrics(pjsip_version="2.15")
         self.systemd = Systemd()
         agent: Any = self.user_agent
         self.monitor = HealthMonitor(
-            cast("UserAgent", agent), FakeStore(Journal()), self.readiness, self.metrics, self.systemd
+            cast("UserAgent", agent),
+            FakeStore(Journal()),
+            self.readiness,
+            self.metrics,
+            self.systemd,
+            clock=lambda: self.now,
         )
+
+    def shows(self, line: str) -> bool:
+        return line in self.metrics.page().decode().splitlines()
 
 
 async def test_the_first_check_makes_the_bridge_ready_and_each_notifies_the_watchdog() -> None:
@@ -95,6 +107,30 @@ async def test_lag_and_resources_are_in_the_metrics() -> None:
     assert "sipbridge_media_playout_delay_seconds 0.0125" in page
     assert "sipbridge_store_pending_records 0.0" in page
     assert "sipbridge_event_loop_tasks 1.0" in page
+
+
+async def test_the_lag_of_a_hung_sip_thread_grows_until_it_responds() -> None:
+    world = World()
+    await world.monitor.check()
+    world.user_agent.responding.clear()
+    check = asyncio.create_task(world.monitor.check())
+    await asyncio.sleep(0)
+    world.now += 0.9
+    assert world.shows("sipbridge_sip_thread_lag_seconds 0.25")
+    world.now += 29.1
+    assert world.shows("sipbridge_sip_thread_lag_seconds 30.0")
+    world.user_agent.responding.set()
+    await check
+    assert world.shows("sipbridge_sip_thread_lag_seconds 0.25")
+
+
+async def test_readiness_is_in_the_metrics_also_while_no_check_ends() -> None:
+    world = World()
+    assert world.shows("sipbridge_ready 0.0")
+    await world.monitor.check()
+    assert world.shows("sipbridge_ready 1.0")
+    world.now += 5
+    assert world.shows("sipbridge_ready 0.0")
 
 
 async def test_checks_repeat_until_cancelled(monkeypatch: pytest.MonkeyPatch) -> None:

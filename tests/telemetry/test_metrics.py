@@ -53,6 +53,7 @@ CONTRACT = {
     "sipbridge_pjsip_pools_in_use": set(),
     "sipbridge_store_pending_records": set(),
     "sipbridge_draining": set(),
+    "sipbridge_ready": set(),
     "sipbridge_build_info": {"version", "pjsip", "python"},
     "sipbridge_store_errors_total": set(),
     "sipbridge_http_requests_total": {"operation", "code"},
@@ -231,10 +232,12 @@ def test_series_of_removed_clients_and_projects_are_dropped(metrics: Metrics) ->
 
 def test_draining_and_lag_and_store_errors_are_shown(metrics: Metrics) -> None:
     metrics(DrainChanged(draining=True))
-    metrics.set_sip_thread_lag(0.125)
+    metrics.show_sip_thread_lag(lambda: 0.125)
+    metrics.show_ready(lambda: True)
     metrics(StoreFailed(ENDED, "database is locked"))
     assert value(metrics, "sipbridge_draining") == 1
     assert value(metrics, "sipbridge_sip_thread_lag_seconds") == 0.125
+    assert value(metrics, "sipbridge_ready") == 1
     assert value(metrics, "sipbridge_store_errors_total") == 1
     metrics.set_store_pending_records(7)
     assert value(metrics, "sipbridge_store_pending_records") == 7
