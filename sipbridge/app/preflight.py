@@ -1,7 +1,7 @@
 """The checks, before anything is opened, that a bridge can run with a configuration on this machine.
 
 `check`, the start and each reload read the file with the one function here, so they refuse the same files with the same
-words. The one exception: a running bridge does not need DNS to know `sip.public_address`.
+words. The exception is what a running bridge has open, and opens again only at its next start: a reload warns of that.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ _CANNOT_LISTEN = (errno.EADDRNOTAVAIL, errno.EACCES)
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 (compared, not opened)
 
 
-def read_config(file: Path, environ: Mapping[str, str] = os.environ, *, running: bool = False) -> Config:
+def read_config(file: Path, environ: Mapping[str, str] = os.environ, *, running: Config | None = None) -> Config:
     """Read the configuration file and check that a bridge can run with it on this machine.
 
-    `running` is for a reload: the check is that the bridge which has started can go on with it.
+    `running` is for a reload: the check is that the bridge which has started with that one can go on with this one.
     Raises `ConfigError` with every problem, one line each: `FILE:LINE: key.path: what is wrong; what would be right`.
     """
     config = load_config(file, environ)
@@ -48,31 +48,46 @@ def read_config(file: Path, environ: Mapping[str, str] = os.environ, *, running:
     return config
 
 
-def find_problems(config: Config, environ: Mapping[str, str], *, running: bool = False) -> Iterator[str]:
+def find_problems(config: Config, environ: Mapping[str, str], *, running: Config | None = None) -> Iterator[str]:
     """Find what prevents a bridge from running, as `key.path: what is wrong; what would be right`. Opens nothing."""
     yield from _log_level(environ)
     yield from _too_many_calls(config)
     yield from _too_few_descriptors(config)
     yield from _recordings(config)
-    yield from _store_files(config)
     yield from _traces(config)
-    if not running:
-        yield from _public_address(config)
-    yield from _addresses(config)
+    yield from (problem for problem, is_open in _opening(config, running) if not is_open)
 
 
-def find_all_warnings(config: Config, *, running: bool = False) -> list[str]:
+def find_all_warnings(config: Config, *, running: Config | None = None) -> list[str]:
     """Return what works but is probably not intended, in the file or on this machine."""
     shortage = _shortage_of_descriptors(config)
-    # The start resolved the name. A reload does not change it, so an outage of DNS must not block the reload.
-    unresolved = [f"{problem}, before the next start" for problem in _public_address(config)] if running else []
-    return [*([shortage] if shortage else []), *unresolved, *find_warnings(config)]
+    found = _opening(config, running) if running else ()
+    later = [f"{problem}, before the next start" for problem, is_open in found if is_open]
+    return [*([shortage] if shortage else []), *later, *find_warnings(config)]
 
 
 def place(file: Path, config: Config, problem: str) -> str:
     """Return `FILE:LINE` of a problem or a warning, or `FILE` if its key is not in the file."""
     line = config.remarks.line_of(problem)
     return f"{file}:{line}" if line else str(file)
+
+
+def _opening(config: Config, running: Config | None) -> Iterator[tuple[str, bool]]:
+    """Find what cannot be opened, with true for what the bridge with the configuration `running` has open already.
+
+    An outage of DNS, or an address that has moved to another machine, must not block a reload, which opens none of it.
+    """
+    opened = _opened(running) if running else set()
+    for problem, needed in (*_store_files(config), *_addresses(config)):
+        yield problem, needed <= opened
+    for problem in _public_address(config):
+        yield problem, running is not None
+
+
+def _opened(config: Config) -> set[object]:
+    """Return the addresses and files that a start with this configuration opens."""
+    http, store = config.http, config.store
+    return {*config.sip.listen, http.listen, http.admin.listen, *store.database_files, store.journal_path}
 
 
 def _log_level(environ: Mapping[str, str]) -> Iterator[str]:
@@ -115,12 +130,13 @@ def _recordings(config: Config) -> Iterator[str]:
                 yield f"{dotted((*key.path, *path))}: {error}"
 
 
-def _store_files(config: Config) -> Iterator[str]:
+def _store_files(config: Config) -> Iterator[tuple[str, set[object]]]:
+    """Find the files that cannot be written, with all files of the key."""
     store = config.store
     for key, files in (("store.url", store.database_files), ("store.journal", (store.journal_path,))):
         problem = next(filter(None, map(write_problem, files)), None)
         if problem is not None:
-            yield f"{key}: {problem}"
+            yield f"{key}: {problem}", {*files}
 
 
 def _traces(config: Config) -> Iterator[str]:
@@ -143,22 +159,24 @@ _Resolved = tuple[
 
 
 class _Address(NamedTuple):
-    """An address to listen on: its key, and the socket addresses that its host resolves to."""
+    """An address to listen on: its key and value, and the socket addresses that its host resolves to."""
 
     key: str
+    value: str
     kind: socket.SocketKind
     port: int
     resolved: list[_Resolved]
 
 
-def _addresses(config: Config) -> Iterator[str]:
+def _addresses(config: Config) -> Iterator[tuple[str, set[object]]]:
+    """Find the addresses that cannot be listened on, with the one or two that each problem is about."""
     listening = list(_listening(config))
     for address in listening:
         if (why := _cannot_listen(address)) is not None:
-            yield f"{address.key}: {why}"
+            yield f"{address.key}: {why}", {address.value}
     for one, other in itertools.combinations(listening, 2):
         if _collide(one, other):
-            yield f"{other.key}: has the port of {one.key}; give it another"
+            yield f"{other.key}: has the port of {one.key}; give it another", {one.value, other.value}
 
 
 def _listening(config: Config) -> Iterator[_Address]:
@@ -166,10 +184,10 @@ def _listening(config: Config) -> Iterator[_Address]:
         kind = socket.SOCK_DGRAM if url.transport == "udp" else socket.SOCK_STREAM
         # PJSIP is built for IPv4, and uses the first address of a name.
         resolved = _resolve(url.host, url.port, kind, socket.AF_INET)[:1]
-        yield _Address(f"sip.listen[{position}]", kind, url.port, resolved)
+        yield _Address(f"sip.listen[{position}]", url, kind, url.port, resolved)
     for key, http in (("http.listen", config.http.listen), ("http.admin.listen", config.http.admin.listen)):
         if http is not None:
-            yield _Address(key, socket.SOCK_STREAM, http.port, _resolve(http.host, http.port, socket.SOCK_STREAM))
+            yield _Address(key, http, socket.SOCK_STREAM, http.port, _resolve(http.host, http.port, socket.SOCK_STREAM))
 
 
 def _resolve(

@@ -60,11 +60,11 @@ class Reloader:
 
     async def _apply(self, read: Config) -> ReloadReport:
         # Everything that can fail comes before the version is in use.
-        warnings = await asyncio.to_thread(find_all_warnings, read, running=True)
-        before = self._live_config.latest.centres
+        before = self._live_config.latest
+        warnings = await asyncio.to_thread(find_all_warnings, read, running=before.config)
         waiting = await self._live_config.reload(read)
         latest = self._live_config.latest.centres
-        self.warm_up(centre for client, centre in latest.items() if centre is not before.get(client))
+        self.warm_up(centre for client, centre in latest.items() if centre is not before.centres.get(client))
         for key in waiting:
             extra = {"event": "config_restart_required"}
             logger.warning("%s: changed, which takes effect with a restart", key, extra=extra)

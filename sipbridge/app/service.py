@@ -60,7 +60,7 @@ def main(file: Path, log_format: LogFormat = "json") -> int:
             config = read_config(file)
             log_warnings(find_all_warnings(config))
             file_descriptors.raise_limit()
-            uvloop.run(Service(config, partial(read_config, file, running=True)).run())
+            uvloop.run(Service(config, partial(read_config, file, running=config)).run())
         except SipbridgeError as error:
             if log_format == "json":  # a terminal shows the error itself, as that of any command
                 for problem in error.problems:

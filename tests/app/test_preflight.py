@@ -17,13 +17,16 @@ from sipbridge.errors import ConfigError
 from tests.config.files import tree
 
 
-def _problems(folder: Path, environ: Mapping[str, str] | None = None, **sections: Mapping[str, Any]) -> list[str]:
-    """Check a configuration, which listens on free ports by default."""
+def _config(folder: Path, **sections: Mapping[str, Any]) -> Config:
+    """Return a configuration, which listens on free ports by default."""
     sip = {"listen": ["udp://127.0.0.1:0"], "max_calls": 5, **sections.pop("sip", {})}
     http = {"listen": "127.0.0.1:0", **sections.pop("http", {})}
     store = {"url": f"sqlite:///{folder}/calls.db", **sections.pop("store", {})}
-    config = Config.model_validate(tree(sip=sip, http=http, store=store, **sections))
-    return list(find_problems(config, environ or {}))
+    return Config.model_validate(tree(sip=sip, http=http, store=store, **sections))
+
+
+def _problems(folder: Path, environ: Mapping[str, str] | None = None, **sections: Mapping[str, Any]) -> list[str]:
+    return list(find_problems(_config(folder, **sections), environ or {}))
 
 
 def test_a_good_configuration_has_no_problem(tmp_path: Path) -> None:
@@ -100,13 +103,43 @@ def test_a_public_address_must_resolve(tmp_path: Path) -> None:
 def test_a_public_address_that_does_not_resolve_is_a_warning_to_a_running_bridge() -> None:
     def warnings(public_address: str) -> list[str]:
         config = Config.model_validate(tree(sip={"public_address": public_address, "max_calls": 1}))
-        assert not [problem for problem in find_problems(config, {}, running=True) if "public_address" in problem]
-        return [text for text in find_all_warnings(config, running=True) if "public_address" in text]
+        started = Config.model_validate(tree(sip={"max_calls": 1}))
+        assert not [problem for problem in find_problems(config, {}, running=started) if "public_address" in problem]
+        return [text for text in find_all_warnings(config, running=started) if "public_address" in text]
 
     assert warnings("127.0.0.1") == []
     (warning,) = warnings("no-such-host.invalid")
     assert warning.startswith("sip.public_address: has no IPv4 address in DNS; ")
     assert warning.endswith(", before the next start")
+
+
+# Addresses of another machine, and names that DNS does not have.
+_GONE: dict[str, dict[str, Any]] = {
+    "sip.listen[0]": {"sip": {"listen": ["udp://no-such-host.invalid:5060"]}},
+    "sip.listen[1]": {"sip": {"listen": ["udp://127.0.0.1:0", "tcp://192.0.2.9:5060"]}},
+    "http.listen": {"http": {"listen": "192.0.2.9:8080"}},
+    "http.admin.listen": {"http": {"admin": _admin("no-such-host.invalid:8081")}},
+    "store.journal": {"store": {"journal": "/dev/null/calls.journal"}},
+}
+
+
+@pytest.mark.parametrize("key", _GONE)
+def test_what_a_running_bridge_has_open_blocks_no_reload_but_is_a_warning(tmp_path: Path, key: str) -> None:
+    gone, before = _config(tmp_path, **_GONE[key]), _config(tmp_path)
+    (problem,) = find_problems(gone, {})
+    assert problem.startswith(f"{key}: ")
+    assert list(find_problems(gone, {}, running=gone)) == []
+    assert f"{problem}, before the next start" in find_all_warnings(gone, running=gone)
+    # A bridge that has started with others has not opened it.
+    assert list(find_problems(gone, {}, running=before)) == [problem]
+    assert not [text for text in find_all_warnings(gone, running=before) if text.startswith(problem)]
+
+
+def test_an_address_that_collides_with_an_open_one_blocks_a_reload(tmp_path: Path) -> None:
+    sip = {"listen": ["tcp://127.0.0.1:45601"]}
+    read = _config(tmp_path, sip=sip, http={"listen": "127.0.0.1:45601"})
+    (problem,) = find_problems(read, {}, running=_config(tmp_path, sip=sip))
+    assert problem == "http.listen: has the port of sip.listen[0]; give it another"
 
 
 @pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal", ".lock", ".chats", ".chats-wal", ".chats.lock"])
@@ -148,8 +181,8 @@ def test_descriptors_of_chats_count_at_check_start_and_reload(monkeypatch: pytes
     cxone = {"client_id": "a", "client_secret": "b", "access_key_id": "c", "access_key_secret": "d"}
     clients = {"acme": {"cxone": cxone, "projects": {"bot": {"chat": chat}}}}
     monkeypatch.setattr(resource, "getrlimit", lambda _: (64, 1024))
-    for running in (False, True):
-        config = Config.model_validate(tree(sip={"max_calls": 10}) | {"clients": clients, "max_chats": 1000})
+    config = Config.model_validate(tree(sip={"max_calls": 10}) | {"clients": clients, "max_chats": 1000})
+    for running in (None, config):
         assert find_all_warnings(config, running=running)[0].startswith(
             "open files: the limit of 1024 carries 0 calls "
         )
