@@ -1,4 +1,4 @@
-"""`run`, `check` and a reload refuse the same configurations with the same errors, but for one of them."""
+"""`run`, `check` and a reload refuse the same configurations with the same errors, but for what is open."""
 
 from __future__ import annotations
 
@@ -127,6 +127,20 @@ def test_check_run_and_reload_refuse_the_same_files_with_the_same_errors(
         assert _refused(trunk) == checked
     finally:
         file.write_text(good)
+
+
+def test_a_file_of_the_store_that_could_not_be_opened_again_prevents_a_start_and_no_reload(
+    tmp_path: Path, cxone: Simulator, capsys: Output
+) -> None:
+    with site(tmp_path, cxone) as own:
+        beside = Path(f"{own.settings()['store']['url'].removeprefix('sqlite:///')}-journal")
+        beside.mkdir()
+        problem = f"store.url: {beside} is not a file; remove it, or name another"
+        assert main(["check", str(tmp_path / "bridge.yaml")]) == 1
+        assert problem in capsys.readouterr().err
+        own.reload((tmp_path / "bridge.yaml").read_text())
+        own.bridge.program.logged(f"{problem}, before the next start")
+        beside.rmdir()
 
 
 def test_a_public_address_that_does_not_resolve_prevents_a_start_and_no_reload(trunk: Site, capsys: Output) -> None:
