@@ -326,6 +326,122 @@ TEST_CASE("a long talkspurt of a clock that stood still, and that is faster than
     }
 }
 
+TEST_CASE("a clock that stood still, or a network that stays slower, keeps no audio back that comes in bursts") {
+    std::mt19937 random(20261129);
+    for (const bool marker : {false, true}) {
+        for (const int heldUp : {0, 34}) {  // packets that come at once before the others
+            for (const int burst : {1, 2, 3, 4, 6, 8}) {
+                CAPTURE(marker);
+                CAPTURE(heldUp);
+                CAPTURE(burst);
+                Line line;
+                line.packet(1);
+                line.fill(220, 1000);
+                int lost = 0;
+                for (int number = 0, own = 1000; number < heldUp + 60 * burst; ++number) {
+                    const int sentAt = 20 * burst * (std::max(number - heldUp, 0) / burst);
+                    const int at = 1000 + sentAt + static_cast<int>(random() % 3);
+                    for (; own <= at; own += 20)
+                        line.sendOwn(own);
+                    const auto header = line.pass(at, number + 2, SAMPLES * static_cast<uint32_t>(number + 2), false,
+                                                  SAMPLES, marker && number == 0);
+                    if (header)
+                        own = at + 200;
+                    lost += !header && number >= heldUp;
+                    if (number >= heldUp + std::max(3 * burst, 6)) {
+                        REQUIRE(header);
+                        CHECK(std::abs(Line::lead(*header, at)) <= 20 * burst + 3);
+                    }
+                }
+                CHECK(lost <= std::max((heldUp ? 3 : 2) * burst, heldUp ? 5 : 1));
+            }
+        }
+    }
+}
+
+TEST_CASE("a talkspurt of a clock that stood still loses four packets at most if their delay varies by 60 ms") {
+    for (const bool marker : {false, true}) {
+        CAPTURE(marker);
+        std::mt19937 random(20261129);
+        Line line;
+        line.packet(1);
+        int lost = 0;
+        for (int spurt = 0, number = 2; spurt < 200; ++spurt) {
+            int at = 7000 * spurt + 517, own = at - 240;
+            for (int sentAt = at; sentAt < 7000 * spurt + 5517; sentAt += 20, ++number) {
+                at = std::max(at, sentAt + static_cast<int>(random() % 60));
+                for (; own <= at; own += 20)
+                    line.sendOwn(own);
+                const auto header = line.pass(at, number, SAMPLES * static_cast<uint32_t>(number), false, SAMPLES,
+                                              marker && sentAt == 7000 * spurt + 517);
+                lost += !header;
+                if (header)
+                    own = at + 200;
+            }
+        }
+        CHECK(lost <= 200 * 4);
+    }
+}
+
+TEST_CASE("a clock that stood still does not silence a sender of single packets") {
+    Line line;
+    line.packet(1);
+    for (int number = 2; number < 50; ++number) {
+        const int at = 300 * number;
+        line.fill(at - 100, at);
+        CHECK(line.pass(at, number, SAMPLES * static_cast<uint32_t>(number)).has_value() == (number % 2 == 1));
+    }
+}
+
+TEST_CASE("two stalls in a row leave no delay") {
+    for (const bool marker : {false, true}) {
+        for (const int resumed : {2, 10, 20}) {  // the packet before which the second stall begins
+            CAPTURE(marker);
+            CAPTURE(resumed);
+            Line line;
+            line.packet(1);
+            line.fill(220, 1000);
+            for (int number = 2, own = 1000; number < 200; ++number) {
+                const int at = std::max(number < resumed ? 1000 : 1500, 20 * number);
+                for (; own <= at; own += 20)
+                    line.sendOwn(own);
+                const auto header =
+                    line.pass(at, number, SAMPLES * static_cast<uint32_t>(number), false, SAMPLES, marker);
+                if (header)
+                    own = at + 200;
+                if (number >= 80)
+                    CHECK((header && Line::lead(*header, at) == 0));
+            }
+        }
+    }
+}
+
+TEST_CASE("a network that catches up slowly, or with breaks, leaves less than 100 ms of delay") {
+    for (const bool marker : {false, true}) {
+        for (const int pace : {4, 8, 12, 15, 16}) {
+            for (const int pause : {0, 30, 60, 80, 120, 180}) {
+                CAPTURE(marker);
+                CAPTURE(pace);
+                CAPTURE(pause);
+                Line line;
+                line.packet(1);
+                line.fill(220, 1000);
+                for (int number = 2, at = 1000, own = 1000; number < 600; ++number) {
+                    at = std::max(at + pace + (number == 12 ? pause : 0), 20 * number);
+                    for (; own <= at; own += 20)
+                        line.sendOwn(own);
+                    const auto header = line.pass(at, number, SAMPLES * static_cast<uint32_t>(number), false, SAMPLES,
+                                                  marker && number == 2);
+                    if (header)
+                        own = at + 200;
+                    if (number >= 400)
+                        CHECK((header && Line::lead(*header, at) >= 0 && Line::lead(*header, at) < 100));
+                }
+            }
+        }
+    }
+}
+
 TEST_CASE("a clock that is on trial ends with its sender") {
     Line line;
     line.packet(1);

@@ -12,13 +12,15 @@ const int MAX_AHEAD = 100, MAX_BEHIND = 63;
 const int32_t MOST_JITTER = 1000 * SAMPLES_PER_MILLISECOND;
 // Audio that comes later, but with the next timestamp, is that of a clock that stood still.
 constexpr auto MOST_LATE = std::chrono::milliseconds(200);
-// Packets that come further apart have a pause between them.
-constexpr auto MOST_APART = std::chrono::milliseconds(100);
+// Bursts that come at the sender's pace begin so regularly.
+constexpr auto MOST_BEHIND = std::chrono::milliseconds(60);
 // Audio that is covered by packets of our own, and does not catch up with time, is that of a clock that stands still in
 // pauses, or of a slower network. Once such audio has caught up with time, it is measured for so long.
 constexpr auto COVERED_TIME = std::chrono::milliseconds(40);
 // A network that lets the first packets through one by one lets the others go within this time.
-constexpr auto TRIAL_TIME = std::chrono::milliseconds(200);
+constexpr auto TRIAL_TIME = std::chrono::milliseconds(1000);
+// A burst is at most as long as the pause before silence.
+constexpr auto MOST_BURST = std::chrono::milliseconds(200);
 
 uint32_t samples(Clock::duration time) {
     return static_cast<uint32_t>(std::max(time, Clock::duration::zero()) / SAMPLE_TIME);
@@ -79,7 +81,7 @@ std::optional<RelayedHeader> RelayedRtp::pass(const RelayedPacket &packet, const
             return std::nullopt;
         }
         otherClock = true;
-        trial = Trial{{packet.timestamp, now}, timestampShift_};
+        trial = trialOf(packet, now);
     }
     if (otherClock) {
         beginClock(nextTimestamp(latest, now) - packet.timestamp);
@@ -92,8 +94,10 @@ std::optional<RelayedHeader> RelayedRtp::pass(const RelayedPacket &packet, const
     advance(packet, renumbers ? 0 : ahead, now);
     const RelayedHeader header{static_cast<uint16_t>(packet.sequence + sequenceShift_),
                                timestampOf(packet, latest, now), packet.marker || begins, false};
-    if (!packet.isEvent)
+    if (!packet.isEvent) {
         interrupted_ = false;
+        covered_.reset();
+    }
     return header;
 }
 
@@ -129,22 +133,23 @@ bool RelayedRtp::isCovered(const RelayedPacket &packet, const SentPacket &latest
 }
 
 /**
- * True if a covered packet begins a talkspurt (RFC 3551, 4.1) after a pause, or if those since a pause do not catch up
- * with time. Packets of a burst come sooner than half their length after each other.
+ * True if the first covered packet begins a talkspurt (RFC 3551, 4.1), or if those after it do not catch up with time.
+ * Packets of a burst come sooner than half their length after each other.
  */
 bool RelayedRtp::standsStill(const RelayedPacket &packet, Clock::time_point now) {
     const Received present{packet.timestamp, now};
-    if (!covered_ || !audio_ || now - audio_->at > MOST_APART) {
+    if (!covered_) {
         covered_ = present;
-        heldUp_ = false;
+        heldUp_.reset();
         return packet.marker;
     }
-    const Clock::duration enough = heldUp_ ? COVERED_TIME : duration(packet.samples) / 2;
-    if (now - covered_->at < enough)
+    if (now - covered_->at < (heldUp_ ? COVERED_TIME : duration(packet.samples) / 2))
         return false;
-    heldUp_ = catchesUp(packet, *covered_, now);
+    const bool isHeldUp = catchesUp(packet, *covered_, now);
+    if (isHeldUp)
+        heldUp_ = covered_;
     covered_ = present;
-    return !heldUp_;
+    return !isHeldUp;
 }
 
 /** True if more audio has come since an earlier packet than time has passed, as after a network has held it up. */
@@ -152,14 +157,22 @@ bool RelayedRtp::catchesUp(const RelayedPacket &packet, const Received &since, C
     return packet.timestamp - since.timestamp > samples(now - since.at) + packet.samples;
 }
 
+/** A packet that comes at its time after one that seemed to be held up begins a burst as that one did. */
+RelayedRtp::Trial RelayedRtp::trialOf(const RelayedPacket &packet, Clock::time_point now) const {
+    const bool isBurst = heldUp_ && !catchesUp(packet, *heldUp_, now) &&
+                         now - heldUp_->at <= duration(packet.timestamp - heldUp_->timestamp) + MOST_BEHIND;
+    return Trial{{packet.timestamp, now}, timestampShift_, isBurst ? MOST_BURST : Clock::duration::zero()};
+}
+
 /** Return to the clock before if the packets of a new one catch up with time: it did not stand still. */
 void RelayedRtp::judgeTrial(const RelayedPacket &packet, Clock::time_point now) {
-    if (!trial_ || now - trial_->first.at > TRIAL_TIME || !catchesUp(packet, trial_->first, now))
+    if (!trial_ || now - trial_->first.at > TRIAL_TIME || !catchesUp(packet, trial_->first, now + trial_->burst))
         return;
     timestampShift_ = trial_->shiftBefore;
+    heldUp_ = trial_->first;
     trial_.reset();
     covered_ = Received{packet.timestamp, now};
-    heldUp_ = interrupted_ = true;
+    interrupted_ = true;
 }
 
 void RelayedRtp::beginClock(uint32_t shift) {

@@ -53,7 +53,8 @@ SentPacket relayedPacket(const SentPacket &latest, const RelayedHeader &header, 
  * sent packets of our own, and audio whose time these have covered is lost.
  *
  * The clocks of some senders stand still in pauses, though. Such a talkspurt gets the time in which it comes. If its
- * packets then catch up with time, a network had held them up, and the clock before returns.
+ * packets then catch up with time, a network had held them up, and the clock before returns. Bursts at the sender's pace
+ * seem to do that, too, so a clock that begins as regularly after such a one may do so for the length of a burst.
  */
 class RelayedRtp {
 public:
@@ -77,12 +78,14 @@ private:
     struct Trial {
         Received first;
         uint32_t shiftBefore;  // the timestampShift_ of the clock before
+        Clock::duration burst;  // packets may catch up by so much, as they seem to come in bursts
     };
 
     bool isOtherClock(const RelayedPacket &packet, Clock::time_point now) const;
     bool isCovered(const RelayedPacket &packet, const SentPacket &latest) const;
     bool standsStill(const RelayedPacket &packet, Clock::time_point now);
     static bool catchesUp(const RelayedPacket &packet, const Received &since, Clock::time_point now);
+    Trial trialOf(const RelayedPacket &packet, Clock::time_point now) const;
     void judgeTrial(const RelayedPacket &packet, Clock::time_point now);
     std::optional<RelayedHeader> passLate(const RelayedPacket &packet, int behind, const SentPacket &latest,
                                           Clock::time_point now);
@@ -102,7 +105,7 @@ private:
     std::optional<Received> audio_;    // the latest audio since the sender's clock began
     bool interrupted_ = false;         // no audio has passed since packets of our own, or since a trial has failed
     std::optional<Received> covered_;  // audio that was dropped since then; standsStill() measures from it
-    bool heldUp_ = false;              // such audio has caught up with time
+    std::optional<Received> heldUp_;   // audio that seemed to be held up, as that after it has caught up
     std::optional<Trial> trial_;       // of the present clock
     // The latest press: its timestamp never changes (RFC 4733, 2.5.1.2).
     bool pressed_ = false;
