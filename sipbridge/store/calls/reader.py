@@ -87,10 +87,10 @@ class Reader:
         return await self._threads.run(read)
 
     async def undelivered(self) -> list[Undelivered]:
-        """Return the ended calls whose webhook did not get all events."""
+        """Return the ended calls whose webhook did not get all events; fails while an abandoned file is copied."""
 
         def read() -> list[Undelivered]:
-            return [Undelivered(*values) for values in self._threads.select(rows.UNDELIVERED)]
+            return [Undelivered(*values) for values in self._threads.select(rows.UNDELIVERED, needs_all=True)]
 
         return await self._threads.run(read)
 

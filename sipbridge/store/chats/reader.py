@@ -20,7 +20,10 @@ logger = logging.getLogger(__name__)
 
 
 class Reader:
-    """Finds chats. Methods raise `StoreError`. `suspect` is called if the file seems corrupt."""
+    """Finds chats. Methods raise `StoreError`. `suspect` is called if the file seems corrupt.
+
+    What goes on with the chats of an earlier run gets an error, and not a part, while an abandoned file is copied.
+    """
 
     def __init__(self, database: Database, suspect: Callable[[], None]) -> None:
         self._threads = ReadThreads(database, suspect)
@@ -67,7 +70,7 @@ class Reader:
         """Return the chats that are not over, oldest first. One that cannot be read is left out."""
 
         def read() -> list[StoredChat]:
-            chats = groupby(self._parts(rows.UNFINISHED), key=attrgetter("uid"))
+            chats = groupby(self._parts(rows.UNFINISHED, needs_all=True), key=attrgetter("uid"))
             return [chat for uid, parts in chats if (chat := _readable(uid, list(parts)))]
 
         return await self._threads.run(read)
@@ -76,7 +79,8 @@ class Reader:
         """Return the chats with events that the webhook did not get yet, each with the last sequence that it got."""
 
         def read() -> list[tuple[ChatRecord, int]]:
-            return [(rows.to_record(body), sequence) for body, sequence in self._threads.select(rows.UNDELIVERED)]
+            found = self._threads.select(rows.UNDELIVERED, needs_all=True)
+            return [(rows.to_record(body), sequence) for body, sequence in found]
 
         return await self._threads.run(read)
 
@@ -88,8 +92,8 @@ class Reader:
         found = list(self._threads.select(statement, *parameters))
         return rows.to_record(found[0][0]) if found else None
 
-    def _parts(self, statement: str, *parameters: str) -> list[rows.Part]:
-        return [rows.Part(*values) for values in self._threads.select(statement, *parameters)]
+    def _parts(self, statement: str, *parameters: str, needs_all: bool = False) -> list[rows.Part]:
+        return [rows.Part(*values) for values in self._threads.select(statement, *parameters, needs_all=needs_all)]
 
 
 def _readable(uid: str, parts: list[rows.Part]) -> StoredChat | None:

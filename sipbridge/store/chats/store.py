@@ -37,7 +37,7 @@ class SqliteChatStore:
 
     def __init__(self, path: Path, *, retention: timedelta) -> None:
         self._database, self._lock = open_database(path, SCHEMA, ChatRescue)
-        with suppress(sqlite3.Error):  # the writer tries again
+        with suppress(sqlite3.Error):  # the writer tries again, and `unfinished` fails until it is done
             self._database.rescue_all()  # the chats in progress have to go on
         self._writer = Writer(self._database, Retention(retention, rows.AGES, PURGE_CHATS))
         self._reader = Reader(self._database, self._writer.suspect)

@@ -144,6 +144,11 @@ class Database:
             logger.warning(text, progress.carried, extra={"event": "store_carried_over", "records": progress.carried})
         return bool(self._rescues)
 
+    @property
+    def is_rescuing(self) -> bool:
+        """True as long as records of an abandoned file may be missing. Any thread may ask."""
+        return bool(self._rescues)
+
     def rescue_all(self) -> None:
         """Copy all rows from abandoned files."""
         while self.rescue():

@@ -33,10 +33,19 @@ class ReadThreads:
         """Run a function that may `select` on one of the threads."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, read)
 
-    def select(self, statement: str, *parameters: str | int) -> Generator[tuple[Any, ...], None, None]:
-        """Yield the rows of a query, on one of the threads. Raises `StoreError`."""
+    def select(
+        self, statement: str, *parameters: str | int, needs_all: bool = False
+    ) -> Generator[tuple[Any, ...], None, None]:
+        """Yield the rows of a query, on one of the threads. Raises `StoreError`.
+
+        With `needs_all`, also while records of an abandoned file may be missing.
+        """
         try:
-            with closing(self._connection().execute(statement, parameters)) as cursor:
+            connection = self._connection()
+            # Afterwards: a thread goes over to a new file only once its rescue is queued.
+            if needs_all and self._database.is_rescuing:
+                raise StoreError("the records of an abandoned file are not all copied yet")
+            with closing(connection.execute(statement, parameters)) as cursor:
                 yield from cursor
         except (sqlite3.Error, UnicodeEncodeError) as error:
             if isinstance(error, sqlite3.DatabaseError) and database.is_damage(error):

@@ -21,6 +21,7 @@ from sipbridge.store.sqlite import database
 from sipbridge.store.sqlite.schema import connect_writer
 from tests.store.chats.chats import change, ended, make_chat, make_event, make_message, uid_of
 from tests.store.chats.conftest import OpenChats
+from tests.store.full_disk import full_disk
 
 PAGE = 4096
 
@@ -36,9 +37,9 @@ async def fails(store: ChatStore, wrong: ChatChange, words: str = "could not be 
         await store.write(wrong)
 
 
-async def error_of(writing: Awaitable[None]) -> str | None:
+async def error_of(operation: Awaitable[object]) -> str | None:
     try:
-        await writing
+        await operation
     except StoreError as error:
         return str(error)
     return None
@@ -257,6 +258,23 @@ async def test_writes_fail_while_the_folder_is_missing(tmp_path: Path, store: Ch
     assert await messages(store) == ["m-1"]
 
 
+async def test_who_goes_on_with_chats_waits_until_a_full_disk_takes_them(path: Path, store: ChatStore) -> None:
+    await store.create(make_chat())
+    await store.write(change(make_message(1, text="x" * 400_000), make_event(1)))
+    [whole] = await store.unfinished()
+    with full_disk(250_000):  # enough for the tables
+        path.unlink()
+        async with asyncio.timeout(30):
+            while "not all copied" not in (await error_of(store.unfinished()) or ""):  # noqa: ASYNC110 (the copy sends no notification)
+                await asyncio.sleep(0.01)
+        assert "not all copied" in (await error_of(store.undelivered()) or "")
+    async with asyncio.timeout(30):
+        while await error_of(store.unfinished()):  # noqa: ASYNC110 (see above)
+            await asyncio.sleep(0.01)
+    assert await store.unfinished() == [whole]
+    assert len(await store.undelivered()) == 1
+
+
 # ------------------------------------------------------------ a file that is corrupt
 
 OVERWRITE = """
@@ -301,6 +319,7 @@ async def test_a_file_that_becomes_corrupt_is_moved_aside_and_its_chats_go_on(
     assert "database corrupt; moved aside" in caplog.text
     assert corrupt_files(path)[0].read_bytes().startswith(b"no database")
     assert (await messages(store))[-1] == "m-2"
+    await logged(caplog, "copied into the new database")
     assert [chat.record.chat_id for chat in await store.unfinished()] == ["chat-1"]
 
 

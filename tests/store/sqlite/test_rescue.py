@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import resource
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from sipbridge.store.sqlite.database import Database
 from sipbridge.store.sqlite.rescue import Rescue
 from sipbridge.store.sqlite.schema import Schema
 from tests.store.chats.chats import ended, make_chat, make_message, uid_of
+from tests.store.full_disk import full_disk
 from tests.store.records import make_record
 
 STEP = 10
@@ -80,17 +80,6 @@ def tables(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> T
     monkeypatch.setattr(call_rescue, "ROWS", STEP)
     monkeypatch.setattr(chat_rescue, "CHATS", STEP)
     return TABLES[request.param]
-
-
-@contextmanager
-def full_disk() -> Iterator[None]:
-    """Let no file of this process grow. Python ignores the signal that comes with it."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_each_step_that_a_full_disk_takes_back_is_taken_again(
