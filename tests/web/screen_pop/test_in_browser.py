@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from aiohttp import web
 
 from sipbridge.calls.events import CallEnded, CallEvent, HandoffFinished, TurnsAdded
 from sipbridge.calls.model import CallRecord, CallState
+from sipbridge.errors import StoreError
 from sipbridge.handoffs.outcome import Outcome, Result
 from sipbridge.handoffs.record import HandoffState, Turn
+from sipbridge.web.server.errors import ExpiredLink, TooManyRequests
 from tests.harness.axe import axe
 from tests.harness.web.browser import Page, opened_page
 from tests.web.conftest import Bridge
@@ -29,6 +31,8 @@ LIVE_ELEMENT = "document.getElementById('live')"
 LIVE = f"{LIVE_ELEMENT}.textContent"
 LAST = "document.querySelector('#log > :last-child .text').textContent"
 READY = "document.documentElement.classList.contains('script')"
+# The page's own timers wait until the test runs them.
+KEEP_TIMERS = "window.timers = [], window.setTimeout = (act, time) => timers.push({ act, seconds: time / 1000 })"
 DONE = Outcome(Result.SUCCESS, "handed_off")
 
 
@@ -180,16 +184,63 @@ async def test_a_page_whose_link_expires_says_that_it_is_no_longer_live(
     call = bridge.directory.add(samples.call())
     async with opened(bridge, call.record, tmp_path) as page:
         await page.until(f"{LIVE} === 'Live'")
-        monkeypatch.setattr(bridge.pop_links, "verify", refuse)
+        monkeypatch.setattr(bridge.pop_links, "verify", failing(ExpiredLink("this link has expired")))
         change(bridge, call, TurnsAdded, transcript=said(call, "x"))
         bridge.pages.close()
         await page.until(f"{LIVE} === 'Not live: reload the page'")
 
 
-def refuse(_: str) -> None:
-    from sipbridge.web.server.errors import ExpiredLink  # noqa: PLC0415
+@pytest.mark.parametrize("error", [TooManyRequests, StoreError])
+async def test_a_page_connects_again_after_a_response_that_may_change(
+    bridge: Bridge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
+) -> None:
+    call = bridge.directory.add(samples.call())
+    async with opened(bridge, call.record, tmp_path) as page:
+        await page.until(f"{LIVE} === 'Live'")
+        await page.run(KEEP_TIMERS)
+        await page.hide()
+        await closed(bridge)
+        with monkeypatch.context() as patch:
+            patch.setattr(bridge.pop_links, "verify", failing(error("later")))
+            await page.hide(hidden=False)
+            for number in range(1, 4):
+                await page.until(f"timers.length === {number} && {LIVE} === 'Not live: connecting again'")
+                assert await page.run("5 <= timers.at(-1).seconds && timers.at(-1).seconds <= 30")
+                if number < 3:
+                    await page.run("timers.at(-1).act()")
+        change(bridge, call, TurnsAdded, transcript=said(call, "Meanwhile"))
+        await page.run("timers.at(-1).act()")
+        await page.until(f"{LAST} === 'Meanwhile' && {LIVE} === 'Live'")
+        assert await page.run("document.querySelectorAll('#log > div').length") == 9
 
-    raise ExpiredLink("this link has expired")
+
+async def test_a_page_that_was_hidden_and_shown_does_not_connect_twice(
+    bridge: Bridge, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    call = bridge.directory.add(samples.call())
+    async with opened(bridge, call.record, tmp_path) as page:
+        await page.until(f"{LIVE} === 'Live'")
+        await page.run(KEEP_TIMERS)
+        await page.hide()
+        await closed(bridge)
+        with monkeypatch.context() as patch:
+            patch.setattr(bridge.pop_links, "verify", failing(TooManyRequests("later")))
+            await page.hide(hidden=False)
+            await page.until("timers.length === 1")
+        await page.hide()
+        await page.hide(hidden=False)
+        await page.until(f"{LIVE} === 'Live'")
+        await page.run("window.kept = source, timers[0].act()")
+        assert await page.run("source === kept && kept.readyState === EventSource.OPEN")
+
+
+def failing(error: Exception) -> Callable[[str], NoReturn]:
+    """Return a check of links that fails."""
+
+    def fail(_: str) -> NoReturn:
+        raise error
+
+    return fail
 
 
 async def test_without_javascript_the_page_is_complete(bridge: Bridge, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ const $ = (id) => document.getElementById(id);
 const body = document.body, words = body.dataset, log = $("log"), time = $("time"), pause = $("pause"), live = $("live");
 const opened = Date.now();
 let clock = { seconds: Number(time.dataset.seconds), runs: "runs" in time.dataset, from: opened };
-let source = null, paused = false;
+let source = null, failures = 0, paused = false;
 
 document.documentElement.classList.add("script");
 
@@ -83,11 +83,42 @@ function showLive(text, isOn) {
 function connect() {
   if (source || paused || document.hidden || !words.events) return;
   source = new EventSource(`${words.events}?after=${log.dataset.count}`);
-  source.onopen = () => showLive(live.dataset.live, true);
-  source.onmessage = (event) => update(JSON.parse(event.data));
-  source.onerror = () => {
-    if (source?.readyState === EventSource.CLOSED) showLive(words.notLive, false);
+  source.onopen = () => {
+    failures = 0;
+    showLive(live.dataset.live, true);
   };
+  source.onmessage = (event) => update(JSON.parse(event.data));
+  source.onerror = ({ target }) => {
+    if (target !== source) return;
+    showLive(words.reconnecting, false);
+    if (target.readyState === EventSource.CLOSED) reconnect(target);
+  };
+}
+
+// A browser connects again on its own, but not after a status other than 200 (WHATWG HTML, 9.2). A proxy responds so
+// while the bridge restarts. Pause, a hidden tab and the end replace `source`, and so end this, too.
+async function reconnect(failed) {
+  const status = await statusOf(words.events);
+  if (failed !== source) return;
+  if ([401, 403, 404, 410].includes(status)) {
+    showLive(words.notLive, false);
+    return;
+  }
+  const seconds = 5 + Math.random() * Math.min(5 * 2 ** failures++, 25);
+  setTimeout(() => {
+    if (failed !== source) return;
+    close();
+    connect();
+  }, 1000 * seconds);
+}
+
+// An event stream does not say which status ended it. 0 is no response.
+async function statusOf(url) {
+  try {
+    return (await fetch(url, { method: "HEAD", cache: "no-store", signal: AbortSignal.timeout(10000) })).status;
+  } catch {
+    return 0;
+  }
 }
 
 document.addEventListener("visibilitychange", () => (document.hidden ? close() : connect()));

@@ -35,6 +35,7 @@ ENGLISH = Texts(
     pause="Pause updates",
     go_on="Resume updates",
     paused="Paused",
+    reconnecting="Not live: connecting again",
     not_live="Not live: reload the page",
     no_script="Reload the page to see changes.",
     since_handoff="Since handoff",

@@ -35,6 +35,7 @@ FRENCH = Texts(
     pause="Suspendre",
     go_on="Reprendre",
     paused="Suspendu",
+    reconnecting="Plus en direct : reconnexion",
     not_live="Plus en direct : rechargez la page",
     no_script="Rechargez la page pour voir les changements.",
     since_handoff="Depuis le transfert",

@@ -35,6 +35,7 @@ GERMAN = Texts(
     pause="Anhalten",
     go_on="Fortsetzen",
     paused="Angehalten",
+    reconnecting="Nicht live: wird neu verbunden",
     not_live="Nicht live: Seite neu laden",
     no_script="Laden Sie die Seite neu, um Änderungen zu sehen.",
     since_handoff="Seit Übergabe",

@@ -48,6 +48,7 @@ class Texts:
     pause: str
     go_on: str
     paused: str
+    reconnecting: str
     not_live: str
     no_script: str
     since_handoff: str

@@ -35,6 +35,7 @@ SPANISH = Texts(
     pause="Pausar",
     go_on="Reanudar",
     paused="En pausa",
+    reconnecting="Sin conexión: conectando de nuevo",
     not_live="Sin conexión: recargue la página",
     no_script="Recargue la página para ver los cambios.",
     since_handoff="Desde la transferencia",
