@@ -1,20 +1,24 @@
-"""The chats of the bridge, as they move between nodes: their course, their event streams and their webhooks."""
+"""The chats of the bridge, as they move between nodes: their course, their event streams, pages and webhooks."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
+from sipbridge.chats.model import ChatRecord
 from sipbridge.chats.reception import Reception
-from sipbridge.web import ChatFeed
+from sipbridge.web import ChatFeed, PageFeed
 from sipbridge.webhooks import ChatSource, WebhookSender
 
 
 class MovingChats:
     """Implements `cluster.CarriedChats`."""
 
-    def __init__(self, reception: Reception, feed: ChatFeed, source: ChatSource, sender: WebhookSender) -> None:
+    def __init__(
+        self, reception: Reception, feed: ChatFeed, pages: PageFeed, source: ChatSource, sender: WebhookSender
+    ) -> None:
         self._reception = reception
         self._feed = feed
+        self._pages = pages
         self._source = source
         self._sender = sender
 
@@ -25,9 +29,9 @@ class MovingChats:
 
     async def release(self) -> None:
         """End the bridge's part in all chats in progress; return once that is done."""
-        uids = await self._reception.release()
-        self._end_streams(uids)
-        self._sender.forget(uids)
+        records = await self._reception.release()
+        self._end_streams(records)
+        self._sender.forget([record.uid for record in records])
 
     def abandon(self) -> None:
         """End the bridge's part in all chats, over or not, at once: another node has them already."""
@@ -40,6 +44,7 @@ class MovingChats:
         self._sender.resume(await self._source.undelivered(taken))
         await self._reception.resume()
 
-    def _end_streams(self, uids: Iterable[str]) -> None:
-        for uid in uids:
-            self._feed.end(uid)
+    def _end_streams(self, records: Iterable[ChatRecord]) -> None:
+        for record in records:
+            self._feed.end(record.uid)
+            self._pages.end(record)

@@ -207,7 +207,7 @@ async def open_bridge(
     # The user agent opens last and closes first: a call finds everything that it needs.
     stack.push_async_callback(user_agent.stop)
     sip = await user_agent.start()
-    moving_chats = MovingChats(reception, core.chat_feed, deliveries.chat_source, deliveries.chats)
+    moving_chats = MovingChats(reception, core.chat_feed, core.page_feed, deliveries.chat_source, deliveries.chats)
     shown = f"sip {' '.join(sip)} {web}"
     return Bridge(user_agent, live_config, store, reception, moving_chats, cluster, unfinished, shown)
 

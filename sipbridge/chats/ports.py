@@ -277,6 +277,10 @@ class ChatControl(Protocol):
 class LiveChat(ChatControl, Protocol):
     """A chat in progress, as the API sees and controls it."""
 
+    @property
+    def is_released(self) -> bool:
+        """True if another node goes on with the chat, and this one has not quite ended its part."""
+
     def accepts_key(self, candidate: str) -> bool:
         """True if this is an API key of the project, by the configuration version of the chat."""
 

@@ -37,7 +37,7 @@ logger = logging.getLogger(__name__)
 class _Start:
     """A chat that is being stored, with the configuration version that it will use."""
 
-    uid: str
+    record: ChatRecord
     context: ChatContext
     task: asyncio.Task[ChatRecord]
 
@@ -113,7 +113,7 @@ class Reception:
             # A task of its own: what was stored runs too, even if the bot disconnects meanwhile. Not named here, as its
             # error refers to this frame.
             self._starting[key] = _Start(
-                record.uid,
+                record,
                 context,
                 independent_task(self._store_and_run(key, record, context, project, settings)),
             )
@@ -150,7 +150,7 @@ class Reception:
     async def resume(self) -> None:
         """Go on with the chats in the store that are this node's and not in progress. Raises `StoreError`."""
         async with self._resuming:
-            starting = {start.uid for start in self._starting.values()}
+            starting = {start.record.uid for start in self._starting.values()}
             self._started = starting | {chat.record.uid for chat in self._tasks.values()}
             releases = self._releases
             for stored in await self._context().store.unfinished(self._started):
@@ -190,22 +190,22 @@ class Reception:
             chats = f"{len(tasks)} chat{'' if len(tasks) == 1 else 's'}"
             logger.info("%s suspended until the next start", chats, extra={"event": "chats_suspended"})
 
-    async def release(self) -> list[str]:
-        """End this node's part in all chats, also those that are being stored; return their uids once that is done."""
-        uids = self.begin_release()
+    async def release(self) -> list[ChatRecord]:
+        """End this node's part in all chats, also those that are being stored; return them once that is done."""
+        records = self.begin_release()
         if self._tasks:
             await asyncio.wait(list(self._tasks))
-        return uids
+        return records
 
-    def begin_release(self) -> list[str]:
-        """End this node's part in all chats within a moment, as another node goes on with them; return their uids."""
+    def begin_release(self) -> list[ChatRecord]:
+        """End this node's part in all chats within a moment, as another node goes on with them; return them."""
         self._releases += 1
-        uids = [*(chat.record.uid for chat in self._tasks.values()), *(start.uid for start in self._starting.values())]
+        records = [chat.record for chat in self._tasks.values()] + [start.record for start in self._starting.values()]
         for task, chat in self._tasks.items():
             if not chat.is_released:
                 chat.is_released = True
                 task.cancel()
-        return uids
+        return records
 
     def _run(self, chat: Chat) -> None:
         # At once: the bot may send its first message before the task runs.

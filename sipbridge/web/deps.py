@@ -85,6 +85,11 @@ class ChatDeps:
     box: Callable[[str, str, str], ChannelBox | None]
     recovered: Callable[[], bool]
 
+    def has(self, record: ChatRecord) -> bool:
+        """True if this node carries a chat, so that the feeds get its events."""
+        live = self.directory.find(record.client, record.project, record.chat_id)
+        return live is not None and not live.is_released
+
 
 @dataclass(frozen=True, slots=True)
 class WebDeps:

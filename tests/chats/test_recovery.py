@@ -293,7 +293,7 @@ async def test_a_released_chat_gives_the_bot_nothing_more_and_goes_on_elsewhere(
         await first.event("handoff_accepted")
         first.channel.happens(h.AgentJoined(ANNA))
         first.channel.happens(h.AgentMessage("m1", "hi", NOW))
-        assert await first.reception.release() == [record.uid]
+        assert [each.uid for each in await first.reception.release()] == [record.uid]
         published = len(first.published)
         assert first.reception.active == 0
         assert not first.session.running
@@ -321,9 +321,9 @@ async def test_a_chat_that_is_stored_while_all_are_released_does_not_begin_here(
         starting = asyncio.create_task(w.start())
         await storing.wait()
         assert w.reception.slots == 2
-        [uid] = await w.reception.release()
+        [released] = await w.reception.release()
         may_store.set()
-        assert (await starting).uid == uid
+        assert (await starting).uid == released.uid
         assert w.reception.active == 0
         await w.reception.resume()
         assert w.reception.active == 1, "if it is this node's again, it goes on"

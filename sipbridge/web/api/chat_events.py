@@ -86,7 +86,7 @@ async def _stream(
     context: RequestContext[ChatEventsQuery, Empty], record: ChatRecord, after: int
 ) -> web.StreamResponse:
     following: AbstractAsyncContextManager[None] = nullcontext()
-    if not record.state.is_final and _live(context) is None:
+    if not record.state.is_final and not context.deps.chats.has(record):
         following = context.deps.event_log.follow_chat(record)
     # The reader first: what happens while the store is read is in one of the two, and the sequence shows it.
     with context.deps.chats.feed.reader(record.uid) as reader:

@@ -95,8 +95,7 @@ def _following(deps: WebDeps, record: CallRecord | ChatRecord) -> AbstractAsyncC
     """Return what follows a call or chat of another node; None if it is one of this node."""
     log = deps.event_log
     if isinstance(record, ChatRecord):
-        is_here = deps.chats.directory.find(record.client, record.project, record.chat_id) is not None
-        return None if is_here else log.follow_chat(record)
+        return None if deps.chats.has(record) else log.follow_chat(record)
     is_here = deps.directory.find(record.client, record.project, record.call_id) is not None
     return None if is_here else log.follow_calls(record.client, record.project)
 

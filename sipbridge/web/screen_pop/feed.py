@@ -21,16 +21,25 @@ class Watcher:
     def __init__(self) -> None:
         self._changed = asyncio.Event()
         self._record: CallRecord | ChatRecord | None = None
+        self._has_ended = False
 
-    def put(self, record: CallRecord | ChatRecord | None) -> None:
-        """Note the newest record; None if there will be no more."""
-        self._record = record
+    def put(self, record: CallRecord | ChatRecord) -> None:
+        """Note the newest record."""
+        if not self._has_ended:
+            self._record = record
+            self._changed.set()
+
+    def end(self) -> None:
+        """Note that there will be no more records."""
+        self._has_ended = True
+        self._record = None
         self._changed.set()
 
     async def change(self) -> CallRecord | ChatRecord | None:
         """Wait for a change, and return the newest record; None if there will be no more."""
         await self._changed.wait()
-        self._changed.clear()
+        if not self._has_ended:
+            self._changed.clear()
         return self._record
 
 
@@ -56,9 +65,13 @@ class PageFeed(SelectiveObserver):
 
     def send(self, record: CallRecord | ChatRecord) -> None:
         """Pass on the newest record of a call or chat."""
-        id_ = record.call_id if isinstance(record, CallRecord) else record.chat_id
-        for watcher in self._watchers.get((record.client, record.project, id_), ()):
+        for watcher in self._watchers.get(_key(record), ()):
             watcher.put(record)
+
+    def end(self, record: ChatRecord) -> None:
+        """End the streams of a chat that goes on at another node: their pages connect again, and follow its log."""
+        for watcher in self._watchers.get(_key(record), ()):
+            watcher.end()
 
     def _call_changed(self, event: OfOneCall) -> None:
         if self._watchers:
@@ -69,7 +82,7 @@ class PageFeed(SelectiveObserver):
         """Receive the changes of a call or chat while the block runs."""
         watcher = Watcher()
         if self._closed:
-            watcher.put(None)
+            watcher.end()
         self._watchers[key].add(watcher)
         try:
             yield watcher
@@ -83,4 +96,9 @@ class PageFeed(SelectiveObserver):
         self._closed = True
         for watchers in self._watchers.values():
             for watcher in watchers:
-                watcher.put(None)
+                watcher.end()
+
+
+def _key(record: CallRecord | ChatRecord) -> Key:
+    id_ = record.call_id if isinstance(record, CallRecord) else record.chat_id
+    return record.client, record.project, id_
