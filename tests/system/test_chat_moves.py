@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from asyncio import to_thread
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -18,6 +20,7 @@ from tests.harness.programs.simulator import Simulator, simulator
 from tests.harness.programs.sipp import Sipp, call_options
 from tests.harness.settings import Settings, byoc_channel_settings, on_redis, project_settings, token
 from tests.harness.waiting import wait_for
+from tests.harness.web.browser import opened_page
 from tests.soak.moves_chat import run_moves
 
 from .chat_site import CLIENT, PROJECT, ChatSite, PlacedChat, chat_settings, prepare_channels
@@ -68,6 +71,7 @@ def node_settings(folder: Path, cxone: Simulator, redis: RedisServer, name: str)
     voice = project_settings("voice", agent={"type": "prompt", "audio": str(silence)})
     projects = settings["clients"][CLIENT]["projects"]
     projects["voice"] = voice
+    projects[PROJECT]["chat"]["channels"]["messaging"]["custom_fields"]["pop"] = "{pop_url}"
     projects[PROJECT]["chat"]["channels"][BYOC] = byoc_channel_settings(cxone.url)
     return settings
 
@@ -159,13 +163,18 @@ def test_a_node_that_wakes_up_does_not_repeat_what_cxone_has_refused_before(node
     nodes.end(chat)
 
 
+def call(site: ChatSite, folder: Path) -> Sipp:
+    """Place a call that keeps a drain going."""
+    keys = {"token": token("voice"), "contact_id": "115700000001", "main_contact_id": "115700000000"}
+    options = call_options(hold_seconds=CALL_SECONDS)
+    return Sipp("caller_hangs_up", folder, remote=site.bridge.sip, number=NUMBER, keys=keys, options=options)
+
+
 def test_a_node_that_drains_hands_its_chats_over_while_its_calls_go_on(nodes: Nodes, tmp_path: Path) -> None:
     first = nodes.first.bridge
     chat = nodes.first.active()
     relay_before(chat)
-    keys = {"token": token("voice"), "contact_id": "115700000001", "main_contact_id": "115700000000"}
-    options = call_options(hold_seconds=CALL_SECONDS)
-    with Sipp("caller_hangs_up", tmp_path, remote=first.sip, number=NUMBER, keys=keys, options=options) as caller:
+    with call(nodes.first, tmp_path) as caller:
         first.wait_for_metric(1, "sipbridge_calls_active")
         first.program.terminate()
         nodes.moved(chat)
@@ -176,6 +185,23 @@ def test_a_node_that_drains_hands_its_chats_over_while_its_calls_go_on(nodes: No
         caller.check()
     assert first.program.wait(20) == 0
     assert nodes.redis.run("HLEN", "sipbridge:nodes") == 1
+
+
+async def test_an_open_screen_pop_page_follows_its_chat_to_another_node(nodes: Nodes, tmp_path: Path) -> None:
+    first = nodes.first.bridge
+    chat = await to_thread(nodes.first.active)
+    (shown,) = nodes.first.desk.chats(contains=chat.id)
+    url = first.http + urlsplit(shown["fields"]["pop"]).path
+    async with opened_page(url, tmp_path / "browser") as page:
+        await page.until("document.getElementById('live').textContent === 'Live'")
+        with call(nodes.first, tmp_path) as caller:
+            await to_thread(first.wait_for_metric, 1, "sipbridge_calls_active")
+            first.program.terminate()
+            await to_thread(nodes.moved, chat)
+            await to_thread(chat.reported, "goes on")
+            await page.until("document.querySelector('#log > :last-child .text')?.textContent === 'goes on'")
+            await to_thread(caller.check)
+    await to_thread(nodes.end, chat)
 
 
 def test_chats_wait_for_the_next_start_if_no_node_can_take_them(nodes: Nodes, tmp_path: Path) -> None:
