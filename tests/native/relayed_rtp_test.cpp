@@ -395,7 +395,7 @@ TEST_CASE("a clock that stood still does not silence a sender of single packets"
 
 TEST_CASE("two stalls in a row leave no delay") {
     for (const bool marker : {false, true}) {
-        for (const int resumed : {2, 10, 20}) {  // the packet before which the second stall begins
+        for (const int resumed : {2, 3, 10, 20}) {  // the packet before which the second stall begins
             CAPTURE(marker);
             CAPTURE(resumed);
             Line line;

@@ -73,7 +73,7 @@ std::optional<RelayedHeader> RelayedRtp::pass(const RelayedPacket &packet, const
     bool otherClock = otherSender || isOtherClock(packet, now);
     interrupted_ = !otherClock && (interrupted_ || !follows(latest));
     if (!otherClock && !packet.isEvent)
-        judgeTrial(packet, now);
+        judgeTrial(packet, latest, now);
     std::optional<Trial> trial;
     if (interrupted_ && !packet.isEvent && isCovered(packet, latest)) {
         if (!standsStill(packet, now)) {
@@ -164,15 +164,23 @@ RelayedRtp::Trial RelayedRtp::trialOf(const RelayedPacket &packet, Clock::time_p
     return Trial{{packet.timestamp, now}, timestampShift_, isBurst ? MOST_BURST : Clock::duration::zero()};
 }
 
-/** Return to the clock before if the packets of a new one catch up with time: it did not stand still. */
-void RelayedRtp::judgeTrial(const RelayedPacket &packet, Clock::time_point now) {
-    if (!trial_ || now - trial_->first.at > TRIAL_TIME || !catchesUp(packet, trial_->first, now + trial_->burst))
+/**
+ * Return to the clock before if the packets of a new one catch up with time: it did not stand still. Packets of our own
+ * end a trial, too: a second stall may have held up all that follows.
+ */
+void RelayedRtp::judgeTrial(const RelayedPacket &packet, const SentPacket &latest, Clock::time_point now) {
+    if (!trial_ || !audio_ || audio_->at - trial_->first.at > TRIAL_TIME)
+        return;
+    const bool isHeldUp = catchesUp(packet, trial_->first, now + trial_->burst);
+    if (!isHeldUp && follows(latest))
         return;
     timestampShift_ = trial_->shiftBefore;
-    heldUp_ = trial_->first;
+    if (isHeldUp) {
+        heldUp_ = trial_->first;
+        covered_ = Received{packet.timestamp, now};
+        interrupted_ = true;
+    }
     trial_.reset();
-    covered_ = Received{packet.timestamp, now};
-    interrupted_ = true;
 }
 
 void RelayedRtp::beginClock(uint32_t shift) {

@@ -86,7 +86,7 @@ private:
     bool standsStill(const RelayedPacket &packet, Clock::time_point now);
     static bool catchesUp(const RelayedPacket &packet, const Received &since, Clock::time_point now);
     Trial trialOf(const RelayedPacket &packet, Clock::time_point now) const;
-    void judgeTrial(const RelayedPacket &packet, Clock::time_point now);
+    void judgeTrial(const RelayedPacket &packet, const SentPacket &latest, Clock::time_point now);
     std::optional<RelayedHeader> passLate(const RelayedPacket &packet, int behind, const SentPacket &latest,
                                           Clock::time_point now);
     void advance(const RelayedPacket &packet, int ahead, Clock::time_point now);
