@@ -55,6 +55,14 @@ def test_a_bye_between_the_200_and_its_ack_is_a_hang_up(trunk: Site) -> None:
     assert count.grows_by(1, "sipbridge_invites_total", code="200")
 
 
+def test_a_request_right_behind_the_callers_bye_does_not_keep_the_call(trunk: Site) -> None:
+    with ContactCall(trunk, "lasting") as call:
+        assert call.place().status == 200
+        assert call.request_at_once(b"BYE", b"OPTIONS") == {b"BYE": 200, b"OPTIONS": 481}
+    record = call.record()
+    assert (record["ended_by"], record["result"], record["reason"]) == ("caller", "success", "caller_hung_up")
+
+
 def test_an_unknown_host_in_the_sdp_is_an_unusable_offer(trunk: Site) -> None:
     count = trunk.count()
     with ContactCall(trunk, "lasting") as call:

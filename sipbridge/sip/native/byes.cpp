@@ -22,10 +22,22 @@ std::map<int, Held> held;
 bool holding = false;
 int lastBye = 0;
 
-bool isSame(const pjsip_rx_data *one, const pjsip_rx_data *other) {
-    return one->msg_info.cseq->cseq == other->msg_info.cseq->cseq &&
-           pj_strcmp(&one->msg_info.cid->id, &other->msg_info.cid->id) == 0 &&
+bool isSameDialog(const pjsip_rx_data *one, const pjsip_rx_data *other) {
+    return pj_strcmp(&one->msg_info.cid->id, &other->msg_info.cid->id) == 0 &&
            pj_strcmp(&one->msg_info.from->tag, &other->msg_info.from->tag) == 0;
+}
+
+bool isSame(const pjsip_rx_data *one, const pjsip_rx_data *other) {
+    return one->msg_info.cseq->cseq == other->msg_info.cseq->cseq && isSameDialog(one, other);
+}
+
+/** Pass the held BYE of the same dialog, which would be out of order after this request (RFC 3261, 12.2.2). */
+void passBefore(const pjsip_rx_data *request) {
+    for (const auto &each : held)
+        if (isSameDialog(each.second.request, request)) {
+            passBye(each.first);
+            return;
+        }
 }
 
 /** The caller's call that this BYE ends; PJSUA_INVALID_ID if it ends none. */
@@ -39,11 +51,14 @@ pjsua_call_id callerOf(const pjsip_rx_data *bye) {
     if (!session || session->role != PJSIP_ROLE_UAS || session->state == PJSIP_INV_STATE_DISCONNECTED)
         return PJSUA_INVALID_ID;
     const auto *call = static_cast<const pjsua_call *>(session->mod_data[pjsua_var.mod.id]);
-    return call ? call->index : PJSUA_INVALID_ID;
+    return call && call->inv == session ? call->index : PJSUA_INVALID_ID;
 }
 
 pj_bool_t onRxBye(pjsip_rx_data *rdata) {
-    if (!holding || rdata->msg_info.msg->line.req.method.id != PJSIP_BYE_METHOD || held.size() >= MOST)
+    const pjsip_method_e method = rdata->msg_info.msg->line.req.method.id;
+    if (method != PJSIP_BYE_METHOD && method != PJSIP_ACK_METHOD)
+        passBefore(rdata);
+    if (!holding || method != PJSIP_BYE_METHOD || held.size() >= MOST)
         return PJ_FALSE;
     for (const auto &each : held)
         if (isSame(each.second.request, rdata))

@@ -204,6 +204,22 @@ class RawCall:
             self._socket.send(self._format(b"ACK", self._sent, within=status >= _REJECTED))
         return message
 
+    def request_at_once(self, *methods: bytes) -> dict[bytes, int]:
+        """Send requests in the dialog without waiting for responses in between; return the final status of each."""
+        numbers = {method: self._sent + place for place, method in enumerate(methods, 1)}
+        self._sent += len(methods)
+        for method, number in numbers.items():
+            self._socket.send(self._format(method, number))
+        statuses: dict[bytes, int] = {}
+        while len(statuses) < len(methods):
+            message = self._receive()
+            answered = [
+                method for method, number in numbers.items() if b"CSeq: %d %s\r\n" % (number, method) in message
+            ]
+            if answered and message.startswith(b"SIP/2.0 ") and int(message.split()[1]) >= _FINAL:
+                statuses[answered[0]] = int(message.split()[1])
+        return statuses
+
     def next_request(self, *methods: bytes) -> bytes:
         """Return the bridge's next request of those methods; earlier ones are dropped."""
         while True:
