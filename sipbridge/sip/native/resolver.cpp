@@ -125,8 +125,8 @@ bool addSame(pjsip_server_addresses *found, const pjsip_host_info *target, const
         return false;
     const pjsip_dialog *dialog = pjsip_ua_find_dialog(&id->id, &from->tag, &to->tag, PJ_FALSE);
     const auto *call = dialog ? static_cast<const pjsua_call *>(dialog->mod_data[pjsua_var.mod.id]) : nullptr;
-    if (!call)
-        return false;
+    if (!call || call->inv != pjsip_dlg_get_inv_session(const_cast<pjsip_dialog *>(dialog)))
+        return false;  // the slot has another call by now
     const Sent &invite = sent[call->index];
     const pj_str_t host = pj_str(const_cast<char *>(invite.host.c_str()));
     if (invite.target.empty() || invite.port != target->addr.port || pj_stricmp(&host, &target->addr.host) != 0)
