@@ -243,10 +243,17 @@ class Dialog:
             self._confirmed = True
             self._notify(partial(listener.confirmed, self._answered_at))
             return
-        if not event.number:
+        if event.number:
+            self._end(listener, self._ended_by_us(SipStatus.NOT_ACCEPTABLE_HERE, LegFailure.UNUSABLE_ANSWER))
+        else:
+            self._thread.run_this_turn(self._end_without_audio)
+
+    def _end_without_audio(self) -> None:
+        """End the dialog. Not while events are handled: one of them may be its end, and its slot have another call."""
+        if self._listener is not None:
             with suppress(pj.Error):
                 self._native.callHangup(self._slot, SipStatus.NOT_ACCEPTABLE_HERE, "No audio agreed on", {})
-        self._end(listener, self._ended_by_us(SipStatus.NOT_ACCEPTABLE_HERE, LegFailure.UNUSABLE_ANSWER))
+            self._end(self._listener, self._ended_by_us(SipStatus.NOT_ACCEPTABLE_HERE, LegFailure.UNUSABLE_ANSWER))
 
     def _on_ended(self, listener: DialogListener, event: CallEvent) -> None:
         """Handle the end: by a message of the far end (`final`), else on PJSIP's own account."""
@@ -294,7 +301,7 @@ class Dialog:
         self._forget_refer()
         self._notify(partial(listener.refer_ended, event.status))
         if self._bye_after_refer and is_success(event.status):
-            # Not at once: the next event may be the end of the dialog, whose slot may have another call by then.
+            # Not at once, as in `_end_without_audio`.
             self._thread.run_this_turn(partial(self.hang_up, SipStatus.OK, "", {}))
 
     def _on_refer_unserved(self, _listener: DialogListener, event: CallEvent) -> None:

@@ -114,6 +114,13 @@ class SipThread:
         """Execute a command after the events of this turn have been handled."""
         self._commands.append(command)
 
+    def handle_events(self) -> None:
+        """Handle what the commands of this turn have led to so far, before one of them makes another call.
+
+        PJSUA may give it the slot of a call that they have ended, whose events must not be taken for its own.
+        """
+        self._handle([CallEvent._make(event) for event in self._native.takeEvents()])
+
     def notify_loop(self, callback: Callable[[], None]) -> None:
         """Run a callback on the event loop, after all earlier ones."""
         self._callbacks.append(callback)

@@ -200,6 +200,7 @@ class UserAgent:
 
     def _dial(self, dialog: Dialog, invite: OutgoingInvite, leg: SipLeg) -> None:
         self._resources.require_for_leg(invite.account)
+        self._thread.handle_events()
         dialog.dial(invite, leg)
 
     def _handle_all(self, events: list[CallEvent]) -> None:

@@ -107,6 +107,9 @@ class FakePjsip:
         self._woken.clear()
         while self._polls:
             self._polls.popleft()()
+        return self.takeEvents()
+
+    def takeEvents(self) -> list[Event]:
         events = []
         while self._events:
             events.append(self._events.popleft())
@@ -136,6 +139,7 @@ class FakePjsip:
 
     def callHangup(self, call: int, status: int, reason: str, headers: dict[str, str]) -> None:
         self._send("end", call, status, reason, headers)
+        self.queue_event(pj.EventEnded, call, 0, status)
 
     def callRefer(self, call: int, number: int, referTo: str, headers: dict[str, str]) -> None:
         self._send("REFER", call, number, referTo, headers)

@@ -104,7 +104,13 @@ class DialogWorld:
     def queue_event(
         self, kind: int, slot: int = SLOT, number: int = 0, status: int = 0, text: str = "", *, final: bool = True
     ) -> None:
-        self.table.handle(CallEvent(kind, slot, number, status, text, final))
+        self.queue_events(CallEvent(kind, slot, number, status, text, final))
+
+    def queue_events(self, *events: CallEvent) -> None:
+        """Handle events of one turn, and what follows from them."""
+        for event in events:
+            self.table.handle(event)
+        self.thread.run_commands()
         self.thread.run_callbacks()
 
 
@@ -115,12 +121,21 @@ class RecordingThread(SipThread):
         super().__init__(asyncio.new_event_loop(), lambda _: None, pjsip)
         self._loop.close()
         self.notified: list[Callable[[], None]] = []
+        self.commands: list[Callable[[], None]] = []
 
     def notify_loop(self, callback: Callable[[], None]) -> None:
         self.notified.append(callback)
 
     def post(self, command: Callable[[], None]) -> None:
         command()
+
+    def run_this_turn(self, command: Callable[[], None]) -> None:
+        self.commands.append(command)
+
+    def run_commands(self) -> None:
+        commands, self.commands = self.commands, []
+        for command in commands:
+            command()
 
     def run_callbacks(self) -> None:
         callbacks, self.notified = self.notified, []

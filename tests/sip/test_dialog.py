@@ -8,6 +8,7 @@ from sipbridge_pjsip import pjsua2 as pj
 from sipbridge.calls.model import LegFailure
 from sipbridge.errors import LegEnded
 from sipbridge.sip.dialog import Dialog
+from sipbridge.sip.thread import CallEvent
 from tests.sip.dialog_world import HEADERS, INVITE, SLOT, DialogWorld, Listener
 
 BYE = "BYE sip:bridge SIP/2.0\r\nX-Reason: done\r\n\r\n"
@@ -177,6 +178,15 @@ def test_a_dialog_without_audio_is_ended_unless_pjsip_does_so(
     assert dialog_world.pjsip.sent == ([] if ending else [("end", SLOT, 488, "No audio agreed on", {})])
     assert listener.end is not None
     assert listener.end.failure is LegFailure.UNUSABLE_ANSWER
+
+
+def test_the_end_of_a_dialog_without_audio_ends_no_other_call_in_its_slot(dialog_world: DialogWorld) -> None:
+    _, listener = dialog_world.outgoing()
+    without_audio = CallEvent(pj.EventConfirmed, SLOT, 0, 0, "", final=False)
+    dialog_world.queue_events(without_audio, CallEvent(pj.EventEnded, SLOT, 0, 200, BYE, final=True))
+    assert dialog_world.pjsip.sent == []
+    assert listener.end is not None
+    assert listener.end.by_peer
 
 
 def test_only_an_outgoing_dialog_reports_its_negotiated_media(dialog_world: DialogWorld) -> None:

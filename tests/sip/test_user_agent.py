@@ -257,6 +257,21 @@ async def test_a_cancelled_dial_leaves_no_leg(world: World) -> None:
     assert world.pjsip.sent[1] == ("end", SLOT, 487, "", {})
 
 
+async def test_the_end_of_a_leg_does_not_end_the_next_one_in_its_slot(world: World) -> None:
+    first = await world.agent.dial("sip:agent@example.com", TARGET, {}, "")
+    blocked = threading.Event()
+    world.pjsip.on_poll(partial(block, blocked))  # both commands run in one turn
+    hanging_up = asyncio.ensure_future(first.hang_up(480))
+    dialling = asyncio.ensure_future(world.agent.dial("sip:agent@example.com", TARGET, {}, ""))
+    await asyncio.sleep(0)
+    blocked.set()
+    second = await dialling
+    await hanging_up
+    await world.agent.caught_up()
+    assert [sent[:2] for sent in world.pjsip.sent[1:]] == [("end", SLOT), ("INVITE", 0)]
+    assert not second.ended.done()
+
+
 async def test_the_targets_of_an_address_need_no_dns(world: World) -> None:
     assert await world.agent.locate("sip:agent@192.0.2.1:5070") == ["udp://192.0.2.1:5070"]
     with pytest.raises(DialFailed, match=r"over tls, on which sip\.listen has no address"):

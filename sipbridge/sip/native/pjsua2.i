@@ -176,7 +176,6 @@ struct AudioPosition;
 
 %include "message.hpp"
 %ignore sipbridge::anyEvent;
-%ignore sipbridge::takeEvents;
 %ignore sipbridge::lastTicket;
 %include "version.hpp"
 %include "events.hpp"
