@@ -12,6 +12,7 @@ from aiohttp import web
 from sipbridge.doctor import network
 from sipbridge.doctor.finding import Finding, Level
 from sipbridge.doctor.network import check_firewall, check_ports
+from tests.harness.ports import reserved_port
 
 from .conftest import MakeConfig
 
@@ -24,8 +25,8 @@ OUTSIDE = ("127.0.0.1:5060", "0.0.0.0:5060")
 def held() -> Iterator[int]:
     """A port that another program has, for UDP and TCP, and on which nothing responds."""
     with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-        udp.bind(("127.0.0.1", 0))
-        port: int = udp.getsockname()[1]
+        port = reserved_port()
+        udp.bind(("127.0.0.1", port))
         tcp.bind(("127.0.0.1", port))
         tcp.listen()
         yield port
