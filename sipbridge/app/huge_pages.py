@@ -18,6 +18,7 @@ _PAGEMAP = Path("/proc/self/pagemap")
 _COLLAPSE = 25  # MADV_COLLAPSE of madvise(2), since Linux 6.1
 _ENTRY_BYTES = 8  # of /proc/self/pagemap, one for each page; its highest bit is set if the page is in memory
 _PRESENT_BIT = 63
+_LONGEST = 2**32  # bytes of a mapping; longer ones are reservations, as of terabytes by AddressSanitizer
 
 
 def use_huge_pages() -> int:
@@ -50,7 +51,8 @@ def _blocks(size: int) -> Iterator[int]:
         addresses, access, _, _, _, *name = line.split(maxsplit=5)
         if access == "rw-p" and (not name or name == ["[heap]"]):
             start, end = (int(address, 16) for address in addresses.split("-"))
-            yield from range(-(-start // size) * size, end - size + 1, size)
+            if end - start <= _LONGEST:
+                yield from range(-(-start // size) * size, end - size + 1, size)
 
 
 def _is_half_used(pagemap: FileIO, address: int, size: int) -> bool:
