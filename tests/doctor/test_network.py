@@ -12,7 +12,7 @@ from aiohttp import web
 from sipbridge.doctor import network
 from sipbridge.doctor.finding import Finding, Level
 from sipbridge.doctor.network import check_firewall, check_ports
-from tests.harness.ports import reserved_port
+from tests.harness.ports import free_port
 
 from .conftest import MakeConfig
 
@@ -25,7 +25,7 @@ OUTSIDE = ("127.0.0.1:5060", "0.0.0.0:5060")
 def held() -> Iterator[int]:
     """A port that another program has, for UDP and TCP, and on which nothing responds."""
     with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-        port = reserved_port()
+        port = free_port()
         udp.bind(("127.0.0.1", port))
         tcp.bind(("127.0.0.1", port))
         tcp.listen()
